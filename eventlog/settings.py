@@ -1,0 +1,76 @@
+"""Where the services are: the environment first, then what `onefact up` left in its home."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from eventlog.errors import ServiceAway
+
+StackKind = Literal["embedded", "compose", "external"]
+
+STACK_FILE = "stack.json"
+"""In `$ONEFACT_HOME`; mode 600, because it holds the generated passwords."""
+
+
+class StackFileSource(PydanticBaseSettingsSource):
+    """The `settings` object of `$ONEFACT_HOME/stack.json`, below the environment in precedence."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        home = Path(self.current_state.get("home", ".onefact"))
+        try:
+            found = json.loads((home / STACK_FILE).read_text())["settings"]
+        except FileNotFoundError:
+            return {}
+        return {name: value for name, value in found.items() if name in Settings.model_fields}
+
+
+class Settings(BaseSettings):
+    """Every setting has the environment variable `ONEFACT_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="ONEFACT_", extra="ignore")
+
+    home: Path = Path(".onefact")
+    """State of the stack and of the workers."""
+    port_base: int = 17000
+    """Embedded services and workers listen on 127.0.0.1, on ports counted from this one."""
+    stack: StackKind = "embedded"
+    kafka: str = ""
+    """Bootstrap servers, `host:port[,host:port]`."""
+    registry: str = ""
+    """URL of a Confluent-compatible schema registry, without credentials."""
+    postgres: str = ""
+    """libpq URL, with credentials."""
+    redis: str = ""
+    """redis:// URL, with credentials."""
+    replication_factor: int = 1
+    """Of the topics that are created; 3 on a cluster that must survive a broker."""
+    worker_host: str = "127.0.0.1"
+    worker_port: int = 0
+    """Where a worker serves /ready and /metrics; 0 picks a free port."""
+    worker_name: str = "worker"
+    log_level: str = "info"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, StackFileSource(settings_cls)
+
+    def required(self, *names: str) -> Settings:
+        """Raise `ServiceAway`, saying what to do, when the address of a service is not known."""
+        for name in names:
+            if not getattr(self, name):
+                raise ServiceAway(name, f"its address is not known; run `onefact up`, or set ONEFACT_{name.upper()}")
+        return self
