@@ -13,3 +13,41 @@ class ServiceAway(OnefactError):
     def __init__(self, service: str, reason: str) -> None:
         super().__init__(f"{service} is away: {reason}")
         self.service = service
+
+
+class BadInput(OnefactError):
+    """What was given cannot be used; nothing was done with it."""
+
+
+class NotFound(OnefactError):
+    """The thing that was named does not exist."""
+
+
+class Refused(Exception):  # noqa: N818 - a business answer, named as one
+    """Raised by `decide`: the command is refused; the refusal becomes a `CommandRejected` fact."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class Poison(Exception):  # noqa: N818 - the record is the poison
+    """A record that cannot be read as what its topic declares; it goes to the dead-letter topic."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class Fenced(Exception):  # noqa: N818 - the field's term
+    """Another owner advanced the position that this one last wrote; reopen before going on."""
+
+
+class UnknownSchema(Exception):  # noqa: N818 - looked up, then poison or retried
+    """A schema id that is not cached yet; the reader asks the registry and reads the record again."""
+
+    def __init__(self, schema_id: int) -> None:
+        super().__init__(f"schema id {schema_id}")
+        self.schema_id = schema_id

@@ -1,0 +1,140 @@
+"""Messages to bytes and back: Avro in the Confluent wire format (a zero byte, the schema id, the record)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import Any, Protocol
+
+import fastavro
+
+from eventlog.errors import Poison, UnknownSchema
+from eventlog.message import Message
+from eventlog.schema import Convert, from_fields, parse_physical, record_name, schema_text, to_fields
+from eventlog.topics import RECORD_BYTES_MAX, Topic
+
+MAGIC = 0
+PREFIX = struct.Struct(">bI")
+
+Encode = Callable[[Message], bytes]
+Decode = Callable[[bytes], Message]
+
+
+class Schemas(Protocol):
+    """The registry, as a codec needs it. Raises `ServiceAway` when it does not answer."""
+
+    def register(self, subject: str, text: str) -> int:
+        """Id of the schema under the subject, registered if it is new."""
+
+    def lookup(self, schema_id: int) -> str | None:
+        """Text of the schema; None when the registry does not know the id."""
+
+
+class Codec:
+    """Encodes and decodes the messages of the given classes.
+
+    Schema ids met on the wire are resolved once, by `learn`; `decode` itself never does I/O.
+    """
+
+    def __init__(self, schemas: Schemas, classes: Iterable[type[Message]]) -> None:
+        self._schemas = schemas
+        self._classes = {record_name(cls): cls for cls in classes}
+        self._own: dict[str, Any] = {}
+        self._encoders: dict[type[Message], Encode] = {}
+        self._decoders: dict[int, tuple[type[Message] | None, Decode | str]] = {}
+        for cls in self._classes.values():
+            self._register(cls)
+
+    def _register(self, cls: type[Message]) -> None:
+        text = schema_text(cls)
+        name = record_name(cls)
+        parsed = self._own[name] = parse_physical(text)
+        schema_id = self._schemas.register(name, text)
+        self._encoders[cls] = _encoder(cls, parsed, PREFIX.pack(MAGIC, schema_id))
+        self._decoders[schema_id] = (cls, _decoder(cls, parsed, parsed))
+
+    def encode(self, message: Message) -> bytes:
+        """The record's value."""
+        return self._encoders[type(message)](message)
+
+    def encoder(self, cls: type[Message]) -> Encode:
+        """`encode` for one class, for loops."""
+        return self._encoders[cls]
+
+    def decode(self, value: bytes | None, topic: Topic) -> Message:
+        """The message of a record's value.
+
+        Raises `Poison` when it is none of the topic's, `UnknownSchema` when `learn` has to be asked first.
+        """
+        if not value:
+            raise Poison("no_value", "the record has no value")
+        if len(value) > RECORD_BYTES_MAX:
+            raise Poison("too_large", f"the value has {len(value)} bytes, over the limit of {RECORD_BYTES_MAX}")
+        if len(value) < PREFIX.size or value[0] != MAGIC:
+            raise Poison("bad_magic", "the value does not start with Confluent's zero byte and a schema id")
+        schema_id = int.from_bytes(value[1:5], "big")
+        found = self._decoders.get(schema_id)
+        if found is None:
+            raise UnknownSchema(schema_id)
+        cls, decode = found
+        if cls is None or isinstance(decode, str):
+            raise Poison("unknown_schema", str(decode))
+        if cls not in topic.types:
+            raise Poison("wrong_schema", f"schema id {schema_id} is {record_name(cls)}, which {topic.name} does not carry")
+        return decode(value)
+
+    def learn(self, schema_id: int) -> None:
+        """Ask the registry for a schema id; an id that it does not know is remembered as poison.
+
+        Raises `ServiceAway` when the registry does not answer: the caller tries again.
+        """
+        if schema_id in self._decoders:
+            return
+        text = self._schemas.lookup(schema_id)
+        if text is None:
+            self._decoders[schema_id] = (None, f"the registry does not know schema id {schema_id}")
+            return
+        try:
+            writer = parse_physical(text)
+        except Exception as error:  # noqa: BLE001 - whatever a foreign schema raises, the record is poison
+            self._decoders[schema_id] = (None, f"schema id {schema_id} is no Avro schema that can be read: {error}")
+            return
+        name = writer.get("name") if isinstance(writer, dict) else None
+        cls = self._classes.get(str(name))
+        if cls is None:
+            self._decoders[schema_id] = (None, f"schema id {schema_id} is {name}, which no domain here declares")
+            return
+        self._decoders[schema_id] = (cls, _decoder(cls, writer, self._own[record_name(cls)]))
+
+
+def _encoder(cls: type[Message], schema: Any, prefix: bytes) -> Encode:
+    to_dict: Convert = to_fields(cls)
+    write = fastavro.schemaless_writer
+
+    def encode(message: Message) -> bytes:
+        out = BytesIO()
+        out.write(prefix)
+        write(out, schema, to_dict(message))
+        return out.getvalue()
+
+    return encode
+
+
+def _decoder(cls: type[Message], writer: Any, reader: Any) -> Decode:
+    build: Convert = from_fields(cls)
+    read = fastavro.schemaless_reader
+    target = None if writer == reader else reader
+
+    def decode(value: bytes) -> Message:
+        source = BytesIO(value)
+        source.seek(PREFIX.size)
+        try:
+            message: Message = build(read(source, writer, target))  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001 - fastavro raises whatever it meets in broken bytes
+            raise Poison("bad_avro", f"not a {cls.__name__} of its schema: {type(error).__name__} {error}") from None
+        if source.tell() != len(value):
+            raise Poison("bad_avro", f"{len(value) - source.tell()} bytes follow the {cls.__name__}")
+        return message
+
+    return decode

@@ -1,0 +1,144 @@
+"""Headers of a record: CloudEvents' Kafka binding, binary mode, with this product's extensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+
+from eventlog.errors import Poison
+
+Headers = list[tuple[str, bytes]]
+
+SPEC_VERSION = ("ce_specversion", b"1.0")
+REQUIRED = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time")
+PASSED_ON = ("ce_tenant", "traceparent")
+"""Headers that go from a command to its facts unchanged."""
+DECIDED = "ce_decided"
+"""How many events the command led to; written where it is not one."""
+HEADER_BYTES_MAX = 4096
+"""Of one header that is read here; a longer one makes the record poison."""
+
+
+class RawRecord(Protocol):
+    """One record as both Kafka clients and the archive give it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+class Record(msgspec.Struct, gc=False):
+    """A raw record of our own making; `timestamp` is the broker's, in ms."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+class Meta(msgspec.Struct, frozen=True, gc=False):
+    """What rides beside a message: who, when, where in its stream, because of what."""
+
+    id: str
+    type: str
+    stream: str
+    time: datetime
+    """When it happened, as the command said; UTC, microseconds."""
+    version: int = 0
+    """The stream's version after this event, from 1; 0 for commands."""
+    source: str = ""
+    causation: str = ""
+    correlation: str = ""
+
+
+def time_text(time: datetime) -> str:
+    """The one way a time is written: UTC, six digits, Z."""
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def parse_time(text: str) -> datetime:
+    """Read an RFC 3339 time; raises `ValueError` when it is none or has no zone."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone; write it with Z or an offset")
+    return time.astimezone(UTC)
+
+
+def header_map(record: RawRecord) -> Mapping[str, bytes]:
+    """A record's headers by name.
+
+    Raises `Poison` when the key or a required header is missing.
+    """
+    if not record.key:
+        raise Poison("no_key", "the record has no key")
+    headers: dict[str, bytes] = dict(record.headers)  # type: ignore[arg-type]
+    for name in REQUIRED:
+        if not headers.get(name):
+            raise Poison("missing_header", f"the record has no {name} header")
+    return headers
+
+
+def read_meta(record: RawRecord) -> Meta:
+    """A record's headers as `Meta`; raises `Poison` where they are missing or cannot be read."""
+    headers = header_map(record)
+    try:
+        return Meta(
+            id=_text(headers["ce_id"]),
+            type=_text(headers["ce_type"]),
+            stream=_text(record.key or b""),
+            time=parse_time(_text(headers["ce_time"])),
+            version=int(headers.get("ce_sequence") or 0),
+            source=_text(headers["ce_source"]),
+            causation=_text(headers.get("ce_causationid") or b""),
+            correlation=_text(headers.get("ce_correlationid") or b""),
+        )
+    except ValueError as error:
+        raise Poison("bad_header", f"the key or a header cannot be read: {error}") from None
+
+
+def _text(raw: bytes) -> str:
+    if len(raw) > HEADER_BYTES_MAX:
+        raise ValueError(f"{len(raw)} bytes, over the limit of {HEADER_BYTES_MAX}")
+    return raw.decode()
+
+
+def event_id(stream: str, version: int) -> str:
+    """Unique and the same on every attempt: a stream has each version once."""
+    return f"{stream}:{version}"
+
+
+def command_headers(
+    command_id: str,
+    source: str,
+    command_type: str,
+    stream: str,
+    time: datetime,
+    *,
+    correlation: str = "",
+    causation: str = "",
+    extra: Iterable[tuple[str, bytes]] = (),
+) -> Headers:
+    """Headers of a record that a client publishes."""
+    headers: Headers = [
+        SPEC_VERSION,
+        ("ce_id", command_id.encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", command_type.encode()),
+        ("ce_subject", stream.encode()),
+        ("ce_time", time_text(time).encode()),
+        ("ce_correlationid", (correlation or command_id).encode()),
+    ]
+    if causation:
+        headers.append(("ce_causationid", causation.encode()))
+    headers.extend(extra)
+    return headers

@@ -1,0 +1,142 @@
+"""The roles of a domain: pure functions over plain data, handed to the kernel as data.
+
+None of them does I/O, reads a clock or draws a random number: what they need is in their arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from eventlog.envelope import Meta
+from eventlog.message import Event
+from eventlog.models import Model
+from eventlog.operations import Operation
+from eventlog.topics import Domain, Topic
+
+
+class ReferenceTable(dict[str, tuple[Any, datetime]]):
+    """Newest record of each key of a compacted topic, with its time: `table[key] == (message, time)`."""
+
+
+References = Mapping[str, ReferenceTable]
+"""By topic name."""
+
+
+@dataclass(frozen=True)
+class Decider:
+    """Decides a domain's commands into events.
+
+    `decide(command, state, time)` returns events or raises `Refused`; `evolve(state, event, time)` returns
+    the next state. `initial` is the state of a stream that has no events, `state` its class (a frozen
+    `msgspec.Struct`, `None` allowed as `initial`), which is how it is kept in the changelog.
+    """
+
+    domain: Domain
+    decide: Callable[[Any, Any, datetime], Iterable[Event]]
+    evolve: Callable[[Any, Any, datetime], Any]
+    state: Any
+    initial: Any = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.domain.name}.decider"
+
+    @property
+    def source(self) -> Topic:
+        return self.domain.topic("commands")
+
+    @property
+    def changelog(self) -> Topic:
+        return Topic(f"{self.name}.changelog", (), self.domain.partitions, compacted=True, dead_letters=False)
+
+
+@dataclass(frozen=True)
+class Enricher:
+    """Adds what a fact means to it: derived facts, computed once and kept.
+
+    `enrich(event, state, references, time)` returns the enriched facts and the next state of the stream.
+    Facts of the domain's `enriched` types stay in the stream's partition; a fact of a type that one of
+    `also` carries goes there, by its own key.
+    """
+
+    domain: Domain
+    enrich: Callable[[Any, Any, References, datetime], tuple[Iterable[Event], Any]]
+    state: Any
+    initial: Any = None
+    references: tuple[Topic, ...] = ()
+    also: tuple[Topic, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.domain.name}.enricher"
+
+    @property
+    def source(self) -> Topic:
+        return self.domain.topic("events")
+
+    @property
+    def changelog(self) -> Topic:
+        return Topic(f"{self.name}.changelog", (), self.domain.partitions, compacted=True, dead_letters=False)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Folds facts into a read model: `on(event, meta)` returns row operations.
+
+    `sources` are the topics it reads; where there are several, each sets columns of its own, because the
+    order between topics is not fixed.
+    """
+
+    domain: Domain
+    model: Model
+    sources: tuple[Topic, ...]
+    on: Callable[[Any, Meta], Iterable[Operation]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.domain.name}.{self.model.name}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What clients may publish to a domain, and `sample(count, seed)`: CloudEvents (as dicts) to try it with."""
+
+    domain: Domain
+    sample: Callable[[int, int], Iterable[dict[str, Any]]] | None = None
+
+
+Role = Decider | Enricher | Projection
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every domain and role that discovery found."""
+
+    domains: tuple[Domain, ...] = ()
+    sources: tuple[Source, ...] = ()
+    deciders: tuple[Decider, ...] = ()
+    enrichers: tuple[Enricher, ...] = ()
+    projections: tuple[Projection, ...] = ()
+    topics: tuple[Topic, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        found: dict[str, Topic] = {}
+        declared = [t for d in self.domains for t in d.topics()]
+        declared += [r.changelog for r in (*self.deciders, *self.enrichers)]
+        for topic in declared:
+            for each in (topic, topic.dead) if topic.dead_letters else (topic,):
+                if found.setdefault(each.name, each) != each:
+                    raise TypeError(f"topic {each.name} is declared twice, differently")
+        object.__setattr__(self, "topics", tuple(sorted(found.values(), key=lambda t: t.name)))
+
+    @property
+    def message_types(self) -> tuple[type[Any], ...]:
+        """Every class that some topic carries."""
+        return tuple(dict.fromkeys(t for topic in self.topics for t in topic.types))
+
+    def topic(self, name: str) -> Topic:
+        """The declared topic; raises `KeyError`."""
+        return next(t for t in self.topics if t.name == name)

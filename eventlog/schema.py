@@ -1,0 +1,204 @@
+"""The Avro schema of a message class, and the two ways between its values and Avro's."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import fastavro
+import msgspec
+
+from eventlog.message import Digits, Message
+
+Convert = Callable[[Any], Any]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def record_name(cls: type[Message]) -> str:
+    """Full name of the Avro record, which is also the registry's subject (RecordName strategy)."""
+    return f"{cls.namespace}.{cls.__name__}"
+
+
+def avro_schema(cls: type[msgspec.Struct], namespace: str | None = None) -> dict[str, Any]:
+    """Avro record of a class: a field with a default has that default, `X | None` is a union with null."""
+    hints = get_type_hints(cls, include_extras=True)
+    fields = []
+    for item in msgspec.structs.fields(cls):
+        declared: dict[str, Any] = {"name": item.name, "type": _avro_type(hints[item.name])}
+        if item.default is not msgspec.NODEFAULT:
+            declared["default"] = item.default
+        fields.append(declared)
+    schema: dict[str, Any] = {"type": "record", "name": cls.__name__, "fields": fields}
+    space = namespace or getattr(cls, "namespace", None)
+    if space:
+        schema["namespace"] = space
+    if cls.__doc__:
+        schema["doc"] = cls.__doc__.strip().splitlines()[0]
+    return schema
+
+
+def schema_text(cls: type[Message]) -> str:
+    """What is committed as `<Name>.avsc` and registered, to the letter."""
+    return json.dumps(avro_schema(cls), indent=2, ensure_ascii=False) + "\n"
+
+
+def physical(schema: Any) -> Any:
+    """The schema without logical types: what fastavro reads and writes, so that conversion is ours alone."""
+    if isinstance(schema, list):
+        return [physical(branch) for branch in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "logicalType" in schema:
+        return schema["type"]
+    kept = {k: v for k, v in schema.items() if k not in ("doc", "__fastavro_parsed__", "__named_schemas")}
+    if kept["type"] == "record":
+        kept["fields"] = [{**f, "type": physical(f["type"])} for f in kept["fields"]]
+    elif kept["type"] == "array":
+        kept["items"] = physical(kept["items"])
+    elif kept["type"] == "map":
+        kept["values"] = physical(kept["values"])
+    return kept
+
+
+def parse_physical(text: str) -> Any:
+    """A writer's schema as fastavro wants it; raises fastavro's `SchemaParseException`."""
+    return fastavro.parse_schema(physical(json.loads(text)))
+
+
+_PRIMITIVES: dict[Any, Any] = {str: "string", int: "long", bool: "boolean", float: "double", bytes: "bytes"}
+
+
+def _avro_type(hint: Any) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        digits = args[1]
+        if isinstance(digits, Digits):
+            return {"type": "bytes", "logicalType": "decimal", "precision": digits.precision, "scale": digits.scale}
+        return _avro_type(args[0])
+    if origin in (Union, types.UnionType) and len(args) == 2 and type(None) in args:
+        (inner,) = (a for a in args if a is not type(None))
+        return ["null", _avro_type(inner)]
+    if origin in (tuple, list):
+        return {"type": "array", "items": _avro_type(args[0])}
+    if origin is dict and args[0] is str:
+        return {"type": "map", "values": _avro_type(args[1])}
+    if hint is datetime:
+        return {"type": "long", "logicalType": "timestamp-micros"}
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return avro_schema(hint)
+    try:
+        return _PRIMITIVES[hint]
+    except (KeyError, TypeError):
+        raise TypeError(f"{hint!r} has no Avro type here; use str, int, bool, Money, datetime, a record or a list") from None
+
+
+def decimal_to_bytes(scale: int) -> Convert:
+    """Avro `decimal`: the unscaled number, big-endian two's complement (Avro specification, Logical Types)."""
+
+    def convert(number: Decimal) -> bytes:
+        scaled = number.scaleb(scale)
+        unscaled = int(scaled)
+        if unscaled != scaled:
+            raise ValueError(f"{number} has more than {scale} places; round it with eventlog.decimals.places")
+        return unscaled.to_bytes((unscaled.bit_length() >> 3) + 1, "big", signed=True)
+
+    return convert
+
+
+def bytes_to_decimal(scale: int) -> Convert:
+    """The reverse of `decimal_to_bytes`."""
+    from_bytes = int.from_bytes
+
+    def convert(raw: bytes) -> Decimal:
+        return Decimal(from_bytes(raw, "big", signed=True)).scaleb(-scale)
+
+    return convert
+
+
+def time_to_micros(time: datetime) -> int:
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def micros_to_time(micros: int) -> datetime:
+    return _EPOCH + micros * _MICROSECOND
+
+
+def encoder(hint: Any) -> Convert | None:
+    """From a Python value to what fastavro writes; None where they are the same."""
+    return _conversion(hint, decimal_to_bytes, time_to_micros, _record_encoder)
+
+
+def decoder(hint: Any) -> Convert | None:
+    """From what fastavro reads to the Python value; None where they are the same."""
+    return _conversion(hint, bytes_to_decimal, micros_to_time, _record_decoder)
+
+
+def conversions(cls: type[msgspec.Struct], make: Callable[[Any], Convert | None]) -> list[tuple[str, Convert]]:
+    """The fields of a class that need a conversion, with it."""
+    hints = get_type_hints(cls, include_extras=True)
+    made = ((item.name, make(hints[item.name])) for item in msgspec.structs.fields(cls))
+    return [(name, convert) for name, convert in made if convert is not None]
+
+
+def _conversion(hint: Any, number: Callable[[int], Convert], time: Convert, record: Callable[[Any], Convert]) -> Convert | None:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return number(args[1].scale) if isinstance(args[1], Digits) else None
+    if origin in (Union, types.UnionType):
+        inner = _conversion(next(a for a in args if a is not type(None)), number, time, record)
+        return inner and (lambda value: None if value is None else inner(value))
+    if origin in (tuple, list):
+        each = _conversion(args[0], number, time, record)
+        as_tuple = origin is tuple
+        if each is None:
+            return tuple if as_tuple else None
+        return lambda values: tuple(map(each, values)) if as_tuple else list(map(each, values))
+    if origin is dict:
+        each = _conversion(args[1], number, time, record)
+        return each and (lambda values: {k: each(v) for k, v in values.items()})
+    if hint is datetime:
+        return time
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return record(hint)
+    return None
+
+
+def _record_encoder(cls: type[msgspec.Struct]) -> Convert:
+    return to_fields(cls)
+
+
+def _record_decoder(cls: type[msgspec.Struct]) -> Convert:
+    return from_fields(cls)
+
+
+def to_fields(cls: type[msgspec.Struct]) -> Convert:
+    """From an instance to the dict that fastavro writes."""
+    converted = conversions(cls, encoder)
+    asdict = msgspec.structs.asdict
+    if not converted:
+        return asdict
+
+    def convert(message: msgspec.Struct) -> dict[str, Any]:
+        fields = asdict(message)
+        for name, change in converted:
+            fields[name] = change(fields[name])
+        return fields
+
+    return convert
+
+
+def from_fields(cls: type[msgspec.Struct]) -> Convert:
+    """From the dict that fastavro read to an instance."""
+    converted = conversions(cls, decoder)
+
+    def convert(fields: dict[str, Any]) -> msgspec.Struct:
+        for name, change in converted:
+            fields[name] = change(fields[name])
+        return cls(**fields)
+
+    return convert

@@ -1,0 +1,90 @@
+"""Topics are declared in code: what they carry, how many partitions, what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from eventlog.message import Command, CommandAnswered, CommandRejected, Event, Message
+
+RECORD_BYTES_MAX = 1024 * 1024
+"""A record with a larger value is not read but dead-lettered."""
+WIRE_BYTES_MAX = 12 * 1024 * 1024
+"""What a topic takes at all, so that a record over the limit above is seen, and named, and not lost."""
+PARTITIONS = 4
+"""Of every keyed topic of a domain: the same key is in the same partition of all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic: `types` are the only records it may carry; `retention` None keeps them for ever."""
+
+    name: str
+    types: tuple[type[Message], ...] = ()
+    partitions: int = PARTITIONS
+    compacted: bool = False
+    retention: timedelta | None = None
+    dead_letters: bool = True
+    """Whether records of this topic that cannot be read have a `<name>.dead` to go to."""
+
+    @property
+    def dead(self) -> Topic:
+        """The topic's dead letters, by (role, partition, offset); a tombstone says that one is done with."""
+        return Topic(f"{self.name}.dead", (), self.partitions, compacted=True, dead_letters=False)
+
+    def config(self) -> dict[str, str]:
+        """The broker's configuration of this topic."""
+        retention_ms = -1 if self.retention is None else int(self.retention.total_seconds() * 1000)
+        return {
+            "cleanup.policy": "compact" if self.compacted else "delete",
+            "retention.ms": str(retention_ms),
+            "max.message.bytes": str(WIRE_BYTES_MAX),
+        }
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A domain's vocabulary and the topics that carry it.
+
+    `commands` are decided into `events`, `events` are enriched into `enriched`; `facts` are topics of
+    their own that clients publish to directly.
+    """
+
+    name: str
+    commands: tuple[type[Command], ...] = ()
+    events: tuple[type[Event], ...] = ()
+    enriched: tuple[type[Event], ...] = ()
+    facts: tuple[Topic, ...] = ()
+    partitions: int = PARTITIONS
+    command_retention: timedelta = timedelta(days=30)
+    _topics: dict[str, Topic] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.commands:
+            self._add("commands", self.commands, self.command_retention)
+            self._add("events", self.events, None)
+            self._add("rejections", (CommandRejected,), None)
+            self._add("outcomes", (CommandAnswered,), timedelta(days=1))
+        if self.enriched:
+            self._add("enriched", self.enriched, None)
+        for topic in self.facts:
+            self._topics[topic.name] = topic
+
+    def _add(self, kind: str, types: tuple[type[Message], ...], retention: timedelta | None) -> None:
+        name = f"{self.name}.{kind}"
+        self._topics[kind] = Topic(name, types, self.partitions, retention=retention)
+
+    def topic(self, kind: str) -> Topic:
+        """The domain's `commands`, `events`, `rejections`, `outcomes` or `enriched` topic."""
+        return self._topics[kind]
+
+    def topics(self) -> Iterator[Topic]:
+        return iter(self._topics.values())
+
+    def published(self) -> dict[str, tuple[type[Message], Topic]]:
+        """What clients may publish, by type name: commands, and the types of fact topics."""
+        found: dict[str, tuple[type[Message], Topic]] = {c.__name__: (c, self.topic("commands")) for c in self.commands}
+        for topic in self.facts:
+            found.update({t.__name__: (t, topic) for t in topic.types})
+        return found
