@@ -130,7 +130,7 @@ def _decoder(cls: type[Message], writer: Any, reader: Any) -> Decode:
         source = BytesIO(value)
         source.seek(PREFIX.size)
         try:
-            message: Message = build(read(source, writer, target))  # type: ignore[arg-type]
+            message: Message = build(read(source, writer, target))
         except Exception as error:  # noqa: BLE001 - fastavro raises whatever it meets in broken bytes
             raise Poison("bad_avro", f"not a {cls.__name__} of its schema: {type(error).__name__} {error}") from None
         if source.tell() != len(value):

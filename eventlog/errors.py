@@ -51,3 +51,10 @@ class UnknownSchema(Exception):  # noqa: N818 - looked up, then poison or retrie
     def __init__(self, schema_id: int) -> None:
         super().__init__(f"schema id {schema_id}")
         self.schema_id = schema_id
+
+
+class HandlerFailed(Exception):  # noqa: N818 - says what happened
+    """A role's function raised on a fact that could be read; the partition waits, because no fact may be skipped."""
+
+    def __init__(self, role: str, topic: str, partition: int, offset: int, cause: Exception) -> None:
+        super().__init__(f"{role} raised {type(cause).__name__} at {topic}:{partition}:{offset}: {cause}")

@@ -64,7 +64,7 @@ class Change:
         self.removed = False
         for column, number in values.items():
             if column in self.puts:
-                self.puts[column] = (self.puts[column] or 0) + number  # type: ignore[operator]
+                self.puts[column] = (self.puts[column] or 0) + number
             else:
                 self.adds[column] = self.adds.get(column, 0) + number
 

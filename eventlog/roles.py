@@ -125,7 +125,8 @@ class Catalog:
     def __post_init__(self) -> None:
         found: dict[str, Topic] = {}
         declared = [t for d in self.domains for t in d.topics()]
-        declared += [r.changelog for r in (*self.deciders, *self.enrichers)]
+        declared += [d.changelog for d in self.deciders]
+        declared += [e.changelog for e in self.enrichers]
         for topic in declared:
             for each in (topic, topic.dead) if topic.dead_letters else (topic,):
                 if found.setdefault(each.name, each) != each:

@@ -157,7 +157,8 @@ def _conversion(hint: Any, number: Callable[[int], Convert], time: Convert, reco
         as_tuple = origin is tuple
         if each is None:
             return tuple if as_tuple else None
-        return lambda values: tuple(map(each, values)) if as_tuple else list(map(each, values))
+        change: Convert = each
+        return lambda values: tuple(map(change, values)) if as_tuple else list(map(change, values))
     if origin is dict:
         each = _conversion(args[1], number, time, record)
         return each and (lambda values: {k: each(v) for k, v in values.items()})

@@ -27,11 +27,14 @@ class Topic:
     retention: timedelta | None = None
     dead_letters: bool = True
     """Whether records of this topic that cannot be read have a `<name>.dead` to go to."""
+    wire_bytes_max: int = WIRE_BYTES_MAX
 
     @property
     def dead(self) -> Topic:
         """The topic's dead letters, by (role, partition, offset); a tombstone says that one is done with."""
-        return Topic(f"{self.name}.dead", (), self.partitions, compacted=True, dead_letters=False)
+        room = self.wire_bytes_max + 64 * 1024  # the original record, and the headers that say what was wrong
+        name = f"{self.name}.dead"
+        return Topic(name, (), self.partitions, compacted=True, dead_letters=False, wire_bytes_max=room)
 
     def config(self) -> dict[str, str]:
         """The broker's configuration of this topic."""
@@ -39,7 +42,7 @@ class Topic:
         return {
             "cleanup.policy": "compact" if self.compacted else "delete",
             "retention.ms": str(retention_ms),
-            "max.message.bytes": str(WIRE_BYTES_MAX),
+            "max.message.bytes": str(self.wire_bytes_max),
         }
 
 

@@ -1,0 +1,82 @@
+"""Brings a cluster to what the code declares: topics created and checked, schemas registered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from eventlog.errors import OnefactError, ServiceAway
+from eventlog.registry import Registry
+from eventlog.roles import Catalog
+from eventlog.schema import record_name, schema_text
+from eventlog.settings import Settings
+from eventlog.topics import Topic
+
+TIMEOUT_S = 15
+
+
+class TopicDiffers(OnefactError):
+    """A topic exists with another shape than the one that is declared."""
+
+
+def provision(settings: Settings, catalog: Catalog) -> None:
+    """Create missing topics, check the others, register every schema. Idempotent, safe from several processes.
+
+    Raises `TopicDiffers` saying what differs, `SchemaRefused`, `ServiceAway`.
+    """
+    settings.required("kafka", "registry")
+    ensure_topics(settings, catalog.topics)
+    registry = Registry(settings.registry)
+    for cls in catalog.message_types:
+        registry.register(record_name(cls), schema_text(cls))
+
+
+def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
+    """Create the topics that are missing and check the shape of all."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+    wanted = {topic.name: topic for topic in topics}
+    try:
+        existing = admin.list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException as error:
+        raise ServiceAway("kafka", f"{settings.kafka} does not answer: {error.args[0].str()}") from None
+    missing = [
+        NewTopic(t.name, t.partitions, settings.replication_factor, config=t.config())
+        for name, t in wanted.items()
+        if name not in existing
+    ]
+    if missing:
+        for name, future in admin.create_topics(missing, operation_timeout=TIMEOUT_S).items():
+            try:
+                future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise OnefactError(f"topic {name} cannot be created: {error.args[0].str()}") from None
+        existing = admin.list_topics(timeout=TIMEOUT_S).topics
+    partitions = {name: len(existing[name].partitions) for name in wanted if name in existing}
+    differences = [d for name in wanted for d in _differences(wanted[name], partitions.get(name))]
+    differences += _config_differences(admin, wanted)
+    if differences:
+        raise TopicDiffers("topics differ from what is declared: " + "; ".join(differences))
+
+
+def _differences(topic: Topic, partitions: int | None) -> list[str]:
+    # A topic that was only just created may not be in the answering broker's metadata yet.
+    if partitions is None or partitions == topic.partitions:
+        return []
+    return [f"{topic.name} has {partitions} partitions, declared are {topic.partitions} (make a new topic: keys would move)"]
+
+
+def _config_differences(admin: AdminClient, wanted: dict[str, Topic]) -> list[str]:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in wanted]
+    differences = []
+    for resource, future in admin.describe_configs(resources, request_timeout=TIMEOUT_S).items():
+        try:
+            actual = future.result()
+        except KafkaException as error:
+            raise ServiceAway("kafka", f"topic {resource.name} cannot be described: {error.args[0].str()}") from None
+        for name, value in wanted[resource.name].config().items():
+            if actual[name].value != value:
+                differences.append(f"{resource.name} has {name}={actual[name].value}, declared is {value}")
+    return differences

@@ -1,0 +1,153 @@
+"""Reads ranges of the log by position, without a consumer group: for recovery, replays, history and as-of reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from eventlog.envelope import Record
+from eventlog.errors import ServiceAway
+from eventlog.settings import Settings
+
+TIMEOUT_S = 10
+"""Without any record or any answer from the broker."""
+BATCH_RECORDS = 10_000
+
+Partition = tuple[str, int]
+
+
+class LogReader:
+    """Reads committed records of partitions; one consumer, used from one thread at a time.
+
+    Raises `ServiceAway` when the broker does not answer within `TIMEOUT_S`.
+    """
+
+    def __init__(self, settings: Settings, group: str = "onefact.reader") -> None:
+        settings.required("kafka")
+        self._servers = settings.kafka
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.kafka,
+                "group.id": group,  # required by the client; nothing joins it or commits to it
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "isolation.level": "read_committed",  # an aborted batch never happened
+                "enable.partition.eof": True,  # the end of a range may be transaction markers, which are no records
+                "auto.offset.reset": "error",  # a position that is gone is an error, not a silent jump
+                "fetch.wait.max.ms": 50,
+                "queued.min.messages": 100_000,
+                "queued.max.messages.kbytes": 65_536,
+                "fetch.message.max.bytes": 4 * 1024 * 1024,
+                "check.crcs": True,
+                "log_level": 0,
+            }
+        )
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def __enter__(self) -> LogReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset kept, and the offset after the last stable one."""
+        try:
+            # On a read_committed consumer the upper bound is the last stable offset.
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise self._away(error) from None
+        return low, high
+
+    def partitions(self, topic: str) -> list[int]:
+        """Partitions of the topic, empty when it does not exist."""
+        try:
+            found = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        except KafkaException as error:
+            raise self._away(error) from None
+        return sorted(found.partitions)
+
+    def ends(self, topic: str) -> dict[Partition, int]:
+        """Offset after the last stable record of each partition."""
+        return {(topic, p): self.bounds(topic, p)[1] for p in self.partitions(topic)}
+
+    def committed(self, topic: str, partition: int) -> int:
+        """Offset that this reader's group has committed; 0 where it has none."""
+        try:
+            (found,) = self._consumer.committed([TopicPartition(topic, partition)], timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise self._away(error) from None
+        return max(0, found.offset)
+
+    def batches(self, ranges: Mapping[Partition, tuple[int, int]]) -> Iterator[tuple[Partition, list[Message], int]]:
+        """Records of the ranges (begin, end), each partition in order: (partition, messages, next offset).
+
+        A range that starts before the first offset kept starts there. The last batch of a partition has its
+        end as next offset, even where only markers or nothing precede it.
+        """
+        ends: dict[Partition, int] = {}
+        assigned = []
+        for (topic, partition), (begin, end) in ranges.items():
+            low, high = self.bounds(topic, partition)
+            begin, end = max(begin, low), min(end, high)
+            if begin < end:
+                ends[topic, partition] = end
+                assigned.append(TopicPartition(topic, partition, begin))
+            else:
+                yield (topic, partition), [], max(begin, end)
+        if not assigned:
+            return
+        self._consumer.assign(assigned)
+        try:
+            yield from self._consume(ends)
+        finally:
+            self._consumer.unassign()
+
+    def _consume(self, ends: dict[Partition, int]) -> Iterator[tuple[Partition, list[Message], int]]:
+        heard = time.monotonic()
+        while ends:
+            messages = self._consumer.consume(BATCH_RECORDS, timeout=0.2)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > TIMEOUT_S:
+                raise ServiceAway("kafka", f"{self._servers} sent nothing for {TIMEOUT_S} s")
+            by_partition: dict[Partition, list[Message]] = {}
+            reached: dict[Partition, int] = {}
+            for message in messages:
+                key = (message.topic(), message.partition())
+                if key not in ends:
+                    continue
+                error = message.error()
+                if error is None:
+                    if message.offset() < ends[key]:
+                        by_partition.setdefault(key, []).append(message)
+                    reached[key] = message.offset() + 1
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    reached[key] = max(message.offset(), reached.get(key, 0))
+                else:
+                    raise self._away(KafkaException(error))
+            for key, position in reached.items():
+                yield key, by_partition.get(key, []), min(position, ends[key])
+                if position >= ends[key]:
+                    del ends[key]
+                    self._consumer.incremental_unassign([TopicPartition(*key)])
+
+    def _away(self, error: KafkaException) -> ServiceAway:
+        return ServiceAway("kafka", f"{self._servers}: {error.args[0].str()}")
+
+
+def to_record(message: Message) -> Record:
+    """A client's message as a raw record."""
+    return Record(
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        message.headers() or (),
+    )

@@ -1,0 +1,292 @@
+"""Commands into events: decides a batch against the streams of one partition, each command once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from eventlog.codec import Codec
+from eventlog.envelope import (
+    DECIDED,
+    HEADER_BYTES_MAX,
+    PASSED_ON,
+    SPEC_VERSION,
+    Headers,
+    RawRecord,
+    header_map,
+    parse_time,
+)
+from eventlog.errors import Poison, Refused
+from eventlog.message import CommandAnswered, CommandRejected, Event
+from eventlog.roles import Decider
+from eventlog.rows import OutRow, Outputs
+
+WINDOW = 1000
+"""Commands of a stream, at least, within which a repeated one is answered with its first outcome."""
+
+Outcome = tuple[int, int, str | None, str | None]
+"""Version after the command, offset after its last event (-1 for none), code and reason of a refusal."""
+NO_OFFSET = -1
+
+
+class ChangelogEntry(msgspec.Struct, array_like=True, gc=False):
+    """What one batch did to one stream. Kept under stream key + slot, so that the last `WINDOW` batches stay."""
+
+    touch: int
+    version: int
+    state: msgspec.Raw
+    outcomes: list[tuple[bytes, int, int, str | None, str | None]]
+
+
+class Stream:
+    """A stream as it was committed."""
+
+    __slots__ = ("outcomes", "state", "touch", "version")
+
+    def __init__(self, state: Any) -> None:
+        self.touch = 0
+        self.version = 0
+        self.state = state
+        self.outcomes: dict[bytes, Outcome] = {}
+
+
+class Draft:
+    """A stream within a batch that is not committed yet; `fresh` outcomes count events of the batch, not offsets."""
+
+    __slots__ = ("base", "fresh", "state", "version")
+
+    def __init__(self, base: Stream) -> None:
+        self.base = base
+        self.version = base.version
+        self.state = base.state
+        self.fresh: dict[bytes, Outcome] = {}
+
+
+class Decided(Outputs):
+    """What a batch led to. `late` rows can be made once the events have their offsets."""
+
+    __slots__ = ("answers", "counts", "drafts", "next_offset")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drafts: dict[bytes, Draft] = {}
+        self.answers: list[tuple[bytes, bytes, bytes, Outcome | None]] = []
+        self.counts = {"accepted": 0, "refused": 0, "repeated": 0, "dead": 0}
+        self.next_offset = 0
+
+
+class DecideStep:
+    """The decider of one partition: its streams, and what a batch of commands does to them."""
+
+    def __init__(self, decider: Decider, codec: Codec) -> None:
+        self.decider = decider
+        self.codec = codec
+        self.streams: dict[bytes, Stream] = {}
+        domain = decider.domain
+        self.source = decider.source
+        self.events = domain.topic("events").name
+        self.rejections = domain.topic("rejections").name
+        self.outcomes = domain.topic("outcomes").name
+        self._ce_source = ("ce_source", f"onefact/{decider.name}".encode())
+        self._decode_state = msgspec.msgpack.Decoder(decider.state).decode
+        self._decode_entry = msgspec.msgpack.Decoder(ChangelogEntry).decode
+        self._encode_state = msgspec.msgpack.Encoder().encode
+        self._ce_types = {
+            cls: (("ce_type", cls.__name__.encode()), codec.encoder(cls), cls.stream_field)
+            for cls in domain.events
+        }
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Take changelog rows, oldest first."""
+        streams = self.streams
+        for slotted, value in rows:
+            if value is None:
+                continue
+            entry, key = self._decode_entry(value), slotted[:-2]
+            stream = streams.get(key)
+            if stream is None:
+                stream = streams[key] = Stream(None)
+            stream.touch, stream.version, stream.state = entry.touch, entry.version, entry.state
+            for command_id, version, offset, code, reason in entry.outcomes:
+                stream.outcomes[command_id] = (version, offset, code, reason)
+            _forget_oldest(stream.outcomes)
+
+    def run(self, records: Sequence[RawRecord]) -> Decided:
+        """Decide the records, which follow one another in the partition; nothing is changed until `commit`.
+
+        Raises `UnknownSchema`; a record that cannot be read or decided is among the dead letters.
+        """
+        done = Decided()
+        for record in records:
+            try:
+                self._decide(record, done)
+            except Poison as poison:
+                done.counts["dead"] += 1
+                done.dead(record, self.source, self.decider.name, poison)
+        done.next_offset = records[-1].offset + 1
+        return done
+
+    def _decide(self, record: RawRecord, done: Decided) -> None:
+        headers = header_map(record)
+        command: Any = self.codec.decode(record.value, self.source)
+        key, command_id = record.key, headers["ce_id"]
+        assert key
+        if key != getattr(command, command.stream_field).encode():
+            raise Poison("wrong_key", f"the key is not the command's {command.stream_field}")
+        if len(command_id) > HEADER_BYTES_MAX:
+            raise Poison("bad_header", f"ce_id has {len(command_id)} bytes, over the limit of {HEADER_BYTES_MAX}")
+        draft = done.drafts.get(key)
+        if draft is None:
+            draft = Draft(self._stream(key))
+        outcome = draft.fresh.get(command_id) or draft.base.outcomes.get(command_id)
+        if outcome is not None:
+            done.counts["repeated"] += 1
+            done.answers.append((key, command_id, headers["ce_time"], outcome))
+            return
+        try:
+            draft.fresh[command_id] = self._outcome(command, draft, headers, key, done)
+        except (Poison, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug in a domain must not stop the partition
+            raise Poison("decide_failed", f"{type(error).__name__}: {error}") from error
+        done.drafts[key] = draft
+
+    def _outcome(self, command: Any, draft: Draft, headers: Mapping[str, bytes], key: bytes, done: Decided) -> Outcome:
+        decider = self.decider
+        try:
+            time = parse_time(headers["ce_time"].decode())
+            stream = key.decode()
+        except ValueError as error:
+            raise Poison("bad_header", f"ce_time or the key cannot be read: {error}") from None
+        try:
+            events = decider.decide(command, draft.state, time)
+            events = events if isinstance(events, list | tuple) else list(events)
+        except Refused as refused:
+            done.counts["refused"] += 1
+            done.rows.setdefault(self.rejections, []).append(self._rejection(stream, command, refused, headers, key))
+            return draft.version, NO_OFFSET, refused.code, refused.reason
+        state, version, rows = draft.state, draft.version, []
+        for event in events:
+            version += 1
+            rows.append(self._event(stream, event, version, headers, key, len(events)))
+            state = decider.evolve(state, event, time)
+        done.counts["accepted"] += 1
+        draft.state, draft.version = state, version
+        if not rows:
+            done.answers.append((key, headers["ce_id"], headers["ce_time"], (version, NO_OFFSET, None, None)))
+            return version, NO_OFFSET, None, None
+        batch = done.rows.setdefault(self.events, [])
+        batch.extend(rows)
+        return version, len(batch), None, None
+
+    def _event(
+        self, stream: str, event: Event, version: int, headers: Mapping[str, bytes], key: bytes, count: int
+    ) -> OutRow:
+        ce_type, encode, stream_field = self._ce_types[type(event)]
+        if getattr(event, stream_field) != stream:
+            raise ValueError(f"{type(event).__name__} is of stream {event.stream!r}, not of its command's")
+        number = b"%d" % version
+        out: Headers = [
+            SPEC_VERSION,
+            ("ce_id", key + b":" + number),
+            self._ce_source,
+            ce_type,
+            ("ce_subject", key),
+            ("ce_time", headers["ce_time"]),
+            ("ce_sequence", number),
+            ("ce_causationid", headers["ce_id"]),
+            ("ce_correlationid", headers.get("ce_correlationid") or headers["ce_id"]),
+        ]
+        if count != 1:
+            out.append((DECIDED, b"%d" % count))
+        _pass_on(headers, out)
+        return key, encode(event), out
+
+    def _rejection(
+        self, stream: str, command: Any, refused: Refused, headers: Mapping[str, bytes], key: bytes
+    ) -> OutRow:
+        fact = CommandRejected(
+            subject=stream, command_type=type(command).__name__, code=refused.code, reason=refused.reason
+        )
+        out = self._answer_headers(CommandRejected, key, headers["ce_id"], headers["ce_time"], b"rejected")
+        out.append(("ce_correlationid", headers.get("ce_correlationid") or headers["ce_id"]))
+        _pass_on(headers, out)
+        return key, self.codec.encode(fact), out
+
+    def _answer_headers(self, cls: type[Event], key: bytes, command_id: bytes, time: bytes, kind: bytes) -> Headers:
+        return [
+            SPEC_VERSION,
+            ("ce_id", command_id + b":" + kind),
+            self._ce_source,
+            ("ce_type", cls.__name__.encode()),
+            ("ce_subject", key),
+            ("ce_time", time),
+            ("ce_causationid", command_id),
+        ]
+
+    def late(self, done: Decided, offset_of: Callable[[int], int]) -> tuple[list[OutRow], list[OutRow]]:
+        """Rows for the outcomes topic and for the changelog; `offset_of(i)` is the offset of the batch's event i."""
+
+        def placed(outcome: Outcome) -> Outcome:
+            version, end, code, reason = outcome
+            return version, (offset_of(end - 1) + 1 if end > 0 else end), code, reason
+
+        for draft in done.drafts.values():
+            for command_id, outcome in draft.fresh.items():
+                draft.fresh[command_id] = placed(outcome)
+        answers = []
+        for key, command_id, time, first in done.answers:
+            draft = done.drafts.get(key)  # type: ignore[assignment]
+            outcome = (draft and draft.fresh.get(command_id)) or first  # type: ignore[assignment]
+            answers.append(self._answer(key, command_id, time, outcome))
+        return answers, [self._changelog_row(key, draft) for key, draft in done.drafts.items()]
+
+    def _answer(self, key: bytes, command_id: bytes, time: bytes, outcome: Outcome) -> OutRow:
+        version, offset, code, reason = outcome
+        fact = CommandAnswered(subject=key.decode(), version=version, offset=offset, code=code, reason=reason)
+        headers = self._answer_headers(CommandAnswered, key, command_id, time, b"answered")
+        return key, self.codec.encode(fact), headers
+
+    def _changelog_row(self, key: bytes, draft: Draft) -> OutRow:
+        touch = draft.base.touch + 1
+        entry = ChangelogEntry(
+            touch,
+            draft.version,
+            msgspec.Raw(self._encode_state(draft.state)),
+            [(command_id, *outcome) for command_id, outcome in draft.fresh.items()],
+        )
+        return key + (touch % WINDOW).to_bytes(2, "big"), self._encode_state(entry), []
+
+    def commit(self, done: Decided) -> None:
+        """Take over what the batch changed: only now that its transaction has been committed."""
+        for key, draft in done.drafts.items():
+            stream = self.streams.setdefault(key, draft.base)
+            stream.touch += 1
+            stream.version = draft.version
+            stream.state = draft.state
+            stream.outcomes.update(draft.fresh)
+            _forget_oldest(stream.outcomes)
+
+    def _stream(self, key: bytes) -> Stream:
+        stream = self.streams.get(key)
+        if stream is None:
+            return Stream(self.decider.initial)
+        if type(stream.state) is msgspec.Raw:
+            stream.state = self._decode_state(stream.state)
+        return stream
+
+
+def _pass_on(headers: Mapping[str, bytes], out: Headers) -> None:
+    for name in PASSED_ON:
+        value = headers.get(name)
+        if value is not None:
+            out.append((name, value))
+
+
+def _forget_oldest(outcomes: dict[bytes, Any]) -> None:
+    # A quarter over the window, so that forgetting costs nothing most of the time.
+    if len(outcomes) > WINDOW + WINDOW // 4:
+        for command_id in list(outcomes)[: len(outcomes) - WINDOW]:
+            del outcomes[command_id]

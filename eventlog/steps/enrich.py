@@ -1,0 +1,124 @@
+"""Facts into enriched facts: what a batch of events means, against the streams of one partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from eventlog.codec import Codec
+from eventlog.envelope import PASSED_ON, SPEC_VERSION, Headers, Meta, RawRecord, read_meta, time_text
+from eventlog.errors import HandlerFailed, Poison
+from eventlog.message import Event
+from eventlog.roles import Enricher, References
+from eventlog.rows import OutRow, Outputs
+
+StreamState = tuple[int, Any]
+"""Version of the stream of enriched facts, and the enricher's state (`msgspec.Raw` until it is needed)."""
+
+
+class Enriched(Outputs):
+    """What a batch led to."""
+
+    __slots__ = ("changed", "counts", "next_offset")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed: dict[bytes, StreamState] = {}
+        self.counts = {"enriched": 0, "dead": 0}
+        self.next_offset = 0
+
+
+class EnrichStep:
+    """The enricher of one partition: its state by stream, and what a batch of events adds."""
+
+    def __init__(self, enricher: Enricher, codec: Codec, references: References) -> None:
+        self.enricher = enricher
+        self.codec = codec
+        self.references = references
+        self.streams: dict[bytes, StreamState] = {}
+        self.source = enricher.source
+        self._enriched = enricher.domain.topic("enriched").name
+        self._ce_source = ("ce_source", f"onefact/{enricher.name}".encode())
+        self._also = {cls: topic.name for topic in enricher.also for cls in topic.types}
+        self._decode_state = msgspec.msgpack.Decoder(enricher.state).decode
+        self._decode_entry = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Take changelog rows, oldest first."""
+        for key, value in rows:
+            if value is not None:
+                self.streams[key] = self._decode_entry(value)
+
+    def run(self, records: Sequence[RawRecord]) -> Enriched:
+        """Enrich the records, which follow one another; nothing is changed until `commit`.
+
+        Raises `UnknownSchema`, and `HandlerFailed` when the domain's function raises.
+        """
+        done = Enriched()
+        for record in records:
+            try:
+                meta = read_meta(record)
+                event: Any = self.codec.decode(record.value, self.source)
+            except Poison as poison:
+                done.counts["dead"] += 1
+                done.dead(record, self.source, self.enricher.name, poison)
+                continue
+            try:
+                self._enrich(event, meta, record, done)
+            except Exception as error:  # noqa: BLE001 - named, with its position
+                raise HandlerFailed(self.enricher.name, record.topic, record.partition, record.offset, error) from error
+        done.next_offset = records[-1].offset + 1
+        return done
+
+    def _enrich(self, event: Any, meta: Meta, record: RawRecord, done: Enriched) -> None:
+        key = record.key or b""
+        version, state = done.changed.get(key) or self._stream(key)
+        facts, state = self.enricher.enrich(event, state, self.references, meta.time)
+        for fact in facts:
+            topic = self._also.get(type(fact))
+            if topic is not None:
+                own = fact.stream.encode()
+                headers = self._headers(fact, own, own + b":" + meta.id.encode(), meta, record)
+                done.keyed.setdefault(topic, {})[own] = (own, self.codec.encode(fact), headers)
+                continue
+            version += 1
+            headers = self._headers(fact, key, key + b":%d" % version, meta, record)
+            headers.append(("ce_sequence", b"%d" % version))
+            rows: list[OutRow] = done.rows.setdefault(self._enriched, [])
+            rows.append((key, self.codec.encode(fact), headers))
+            done.counts["enriched"] += 1
+        done.changed[key] = (version, state)
+
+    def _headers(self, fact: Event, key: bytes, fact_id: bytes, cause: Meta, record: RawRecord) -> Headers:
+        headers: Headers = [
+            SPEC_VERSION,
+            ("ce_id", fact_id),
+            self._ce_source,
+            ("ce_type", type(fact).__name__.encode()),
+            ("ce_subject", key),
+            ("ce_time", time_text(cause.time).encode()),
+            ("ce_causationid", cause.id.encode()),
+            ("ce_correlationid", cause.correlation.encode()),
+        ]
+        headers.extend((name, value) for name, value in record.headers if name in PASSED_ON and value is not None)
+        return headers
+
+    def changelog(self, done: Enriched) -> list[OutRow]:
+        """Rows that bring a new owner to where this batch led."""
+        return [(key, self._encode(entry), []) for key, entry in done.changed.items()]
+
+    def commit(self, done: Enriched) -> None:
+        """Take over what the batch changed: only now that its transaction has been committed."""
+        self.streams.update(done.changed)
+
+    def _stream(self, key: bytes) -> StreamState:
+        found = self.streams.get(key)
+        if found is None:
+            return 0, self.enricher.initial
+        version, state = found
+        if type(state) is msgspec.Raw:
+            state = self._decode_state(state)
+        return version, state

@@ -1,0 +1,62 @@
+"""Facts into changes of a read model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eventlog.codec import Codec
+from eventlog.envelope import RawRecord, read_meta
+from eventlog.errors import HandlerFailed, Poison
+from eventlog.models import Key
+from eventlog.operations import Change, Operation, coalesce
+from eventlog.roles import Projection
+from eventlog.rows import Outputs
+from eventlog.topics import Topic
+
+
+class Projected(Outputs):
+    """What a batch does to the model: one change per row."""
+
+    __slots__ = ("changes", "counts", "next_offset")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes: dict[Key, Change] = {}
+        self.counts = {"projected": 0, "dead": 0}
+        self.next_offset = 0
+
+
+class ProjectStep:
+    """One projection over one of its topics."""
+
+    def __init__(self, projection: Projection, source: Topic, codec: Codec) -> None:
+        self.projection = projection
+        self.source = source
+        self.codec = codec
+
+    def run(self, records: Sequence[RawRecord]) -> Projected:
+        """Fold the records, which follow one another, into changes.
+
+        Raises `UnknownSchema`, and `HandlerFailed` when the domain's function raises.
+        """
+        done = Projected()
+        operations: list[Operation] = []
+        on, decode, source = self.projection.on, self.codec.decode, self.source
+        for record in records:
+            try:
+                meta = read_meta(record)
+                event: Any = decode(record.value, source)
+            except Poison as poison:
+                done.counts["dead"] += 1
+                done.dead(record, source, self.projection.name, poison)
+                continue
+            try:
+                operations.extend(on(event, meta))
+            except Exception as error:  # noqa: BLE001 - named, with its position
+                name = self.projection.name
+                raise HandlerFailed(name, record.topic, record.partition, record.offset, error) from error
+            done.counts["projected"] += 1
+        done.changes = coalesce(operations)
+        done.next_offset = records[-1].offset + 1
+        return done
