@@ -1,0 +1,94 @@
+"""Health is what the service itself answers, within a few seconds."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import psycopg
+import redis
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+TIMEOUT_S = 2.0
+_quiet = logging.getLogger("deploy.stack.health")
+_quiet.addHandler(logging.NullHandler())
+_quiet.propagate = False
+
+
+def without_credentials(url: str) -> str:
+    """The same address, fit to be shown."""
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def port_open(host: str, port: int, timeout_s: float = 0.5) -> bool:
+    """True when somebody accepts connections there."""
+    try:
+        socket.create_connection((host, port), timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+def kafka(bootstrap: str) -> bool:
+    """True when a broker answers with the cluster's metadata."""
+    # A plain connection first: a client of a broker that is away retries in the background.
+    if not any(_listens(address) for address in bootstrap.split(",")):
+        return False
+    client = AdminClient(
+        {"bootstrap.servers": bootstrap, "socket.timeout.ms": 2000, "log_level": 0}, logger=_quiet
+    )
+    try:
+        return bool(client.list_topics(timeout=TIMEOUT_S).brokers)
+    except KafkaException:
+        return False
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.strip().rpartition(":")
+    return port.isdigit() and port_open(host.strip("[]"), int(port))
+
+
+def registry(url: str) -> bool:
+    """True when the registry lists its subjects."""
+    try:
+        return httpx.get(f"{url.rstrip('/')}/subjects", timeout=TIMEOUT_S).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def postgres(url: str) -> bool:
+    """True when a query is answered."""
+    try:
+        with psycopg.connect(url, connect_timeout=2, autocommit=True) as connection:
+            return connection.execute("SELECT 1").fetchone() == (1,)
+    except psycopg.Error:
+        return False
+
+
+def redis_server(url: str) -> bool:
+    """True when it answers and its data is loaded."""
+    try:
+        with redis.Redis.from_url(
+            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        ) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def worker_ready(port: int) -> bool:
+    """True when the worker says that it has recovered and is at work."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/ready", timeout=TIMEOUT_S).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+CHECKS = {"kafka": kafka, "registry": registry, "postgres": postgres, "redis": redis_server}
+"""Service -> question to ask at its address."""

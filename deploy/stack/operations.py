@@ -1,0 +1,248 @@
+"""`up`, `down` and `status`, without printing: what the command line and the tests call."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from deploy.stack.home import Home
+from deploy.stack.model import (
+    NotUp,
+    Progress,
+    Service,
+    ServiceStatus,
+    Stack,
+    Status,
+    WorkerSpec,
+    silent,
+)
+from deploy.stack.plan import (
+    WORKER_COMMAND,
+    add_workers,
+    child_environment,
+    make_plan,
+    stack_of,
+    wanted_workers,
+    without_addresses,
+    workers_of,
+)
+from deploy.stack.process import KeptProcess, Launch
+from deploy.stack.worker import Worker
+from eventlog.errors import OnefactError
+from eventlog.settings import Settings, StackKind
+
+SERVICES_TIMEOUT_S = 90.0
+WORKERS_TIMEOUT_S = 90.0
+FAILURES_MAX = 4
+"""So many deaths before it was ever well: waiting longer would only delay the message."""
+LOOK_S = 0.05
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def up(
+    settings: Settings,
+    *,
+    kind: StackKind | None = None,
+    workers: bool | Sequence[WorkerSpec] = True,
+    worker_command: Sequence[str] = WORKER_COMMAND,
+    on_progress: Progress = silent,
+) -> Status:
+    """Have the stack running: services healthy, topics and schemas there, workers ready.
+
+    Starts only what is missing. Raises `Missing`, `ServiceAway` or `NotUp`, each in plain words.
+    """
+    wanted = wanted_workers() if workers is True else list(workers or [])
+    home = Home(settings.home)
+    home.make()
+    with home.lock("up"):
+        document = _plan(home, settings, kind)
+        stack = stack_of(home, document)
+        for service in stack.services:
+            service.require(on_progress)
+        if not _supervisor(home).alive():
+            home.write_stack(document)
+        _start_supervisor(home, document)
+        _await_services(home, stack, on_progress)
+        if wanted:
+            _provision(home, on_progress)
+            _have_workers(home, document, wanted, worker_command, on_progress)
+    return status(settings)
+
+
+def down(settings: Settings, on_progress: Progress = silent) -> None:
+    """Stop everything that `up` started, even when its supervisor is gone; data stays."""
+    home = Home(settings.home)
+    document = home.read_stack()
+    if not document:
+        return
+    with home.lock("up"):
+        on_progress("supervisor", "stopping")
+        _supervisor(home).stop()
+        # Without a supervisor, or where it was killed, the rest still runs.
+        workers = [Worker(home, document, spec) for spec in workers_of(document)]
+        for group in (workers, stack_of(home, document).services):
+            _each(list(group), lambda kept: _stop(kept, on_progress))
+        home.write_stack(without_addresses(document))
+        on_progress("supervisor", "stopped")
+
+
+def status(settings: Settings) -> Status:
+    """What runs, as the services themselves answer; nothing at all is no error."""
+    home = Home(settings.home)
+    document = home.read_stack()
+    if not document or not _anything_lives(home, document):
+        kind = document.get("stack", settings.stack)
+        return {"stack": kind, "services": {}, "workers": []}
+    services = stack_of(home, document).services
+    workers = [Worker(home, document, spec) for spec in workers_of(document)]
+    asked = _each([*services, *workers], _status_of)
+    return {
+        "stack": document["stack"],
+        "services": {s.name: found for s, found in zip(services, asked, strict=False)},
+        "workers": asked[len(services) :],
+    }
+
+
+def _status_of(kept: Service | Worker) -> Any:
+    if isinstance(kept, Worker):
+        return kept.status()
+    return ServiceStatus(url=kept.url, pid=kept.pid(), healthy=kept.healthy())
+
+
+def _plan(home: Home, settings: Settings, kind: StackKind | None) -> dict[str, Any]:
+    """The plan that runs already, or a new one."""
+    document = home.read_stack()
+    if document and _anything_lives(home, document):
+        if kind not in (None, document["stack"]):
+            raise OnefactError(
+                f"the stack in {home.path} runs as {document['stack']}: run `onefact down` first"
+            )
+        return document
+    return make_plan(home, settings, kind or settings.stack)
+
+
+def _anything_lives(home: Home, document: dict[str, Any]) -> bool:
+    if _supervisor(home).alive():
+        return True
+    if document["stack"] == "compose":
+        return any(service.alive() for service in stack_of(home, document).services)
+    records = (path for path in home.run.glob("*.json") if path.stem != "state")
+    return any(KeptProcess(home, path.stem).alive() for path in records)
+
+
+def _supervisor(home: Home) -> KeptProcess:
+    # Longer than the drain of a worker and the stop of a service together.
+    return KeptProcess(home, "supervisor", stop_timeout_s=75.0)
+
+
+def _start_supervisor(home: Home, document: dict[str, Any]) -> None:
+    _supervisor(home).start(
+        Launch(
+            argv=[sys.executable, "-m", "deploy.supervisor"],
+            cwd=home.path,
+            env=child_environment(home, document),
+        )
+    )
+
+
+def _await_services(home: Home, stack: Stack, on_progress: Progress) -> None:
+    waiting = {service.name: service.healthy for service in stack.services}
+    _await(home, waiting, SERVICES_TIMEOUT_S, "healthy", on_progress)
+    for service in stack.services:
+        service.settle()
+
+
+def _provision(home: Home, on_progress: Progress) -> None:
+    """Topics and schemas, by the code of today rather than by the supervisor's of yesterday."""
+    if importlib.util.find_spec("eventlog.provision") is None:
+        return
+    on_progress("topics and schemas", "checking")
+    stack_file = home.read_stack()["settings"]
+    settings = Settings(home=home.path, **stack_file)
+    provision = importlib.import_module("eventlog.provision").provision
+    result = provision(settings)
+    if inspect.iscoroutine(result):
+        import asyncio
+
+        asyncio.run(result)
+    on_progress("topics and schemas", "ready")
+
+
+def _have_workers(
+    home: Home,
+    document: dict[str, Any],
+    wanted: Sequence[WorkerSpec],
+    command: Sequence[str],
+    on_progress: Progress,
+) -> None:
+    before = home.read_stack()
+    document = dict(before)
+    add_workers(document, wanted, command)
+    if document != before:
+        home.write_stack(document)
+    waiting = {
+        spec.name: Worker(home, document, spec).status for spec in workers_of(document)
+    }
+    ready = {name: lambda ask=ask: ask()["ready"] for name, ask in waiting.items()}
+    _await(home, ready, WORKERS_TIMEOUT_S, "ready", on_progress)
+
+
+def _await(
+    home: Home,
+    waiting: dict[str, Callable[[], bool]],
+    timeout_s: float,
+    goal: str,
+    on_progress: Progress,
+) -> None:
+    """Wait for all; `NotUp` names the one that failed or is late, with the end of its log."""
+    waiting = dict(waiting)
+    deadline = time.monotonic() + timeout_s
+    for name in waiting:
+        on_progress(name, "starting")
+    while True:
+        for name in [name for name, done in waiting.items() if done()]:
+            del waiting[name]
+            on_progress(name, goal)
+        if not waiting:
+            return
+        late = time.monotonic() >= deadline
+        for name in waiting:
+            failures, problem = _trouble(home, name)
+            if late or failures >= FAILURES_MAX:
+                why = f"not {goal} after {timeout_s:.0f} s" if late else f"it ended {failures} times"
+                raise NotUp(
+                    f"{name} did not come up: {why}{problem and f' ({problem})'}; "
+                    f"the end of {home.log(name)}:\n{home.log_tail(name)}"
+                )
+        if not _supervisor(home).alive():
+            raise NotUp(f"the supervisor ended:\n{home.log_tail('supervisor')}")
+        time.sleep(LOOK_S)
+
+
+def _trouble(home: Home, name: str) -> tuple[int, str]:
+    try:
+        found = json.loads((home.run / "state.json").read_text()).get(name, {})
+    except FileNotFoundError:
+        return 0, ""
+    return found.get("failures", 0), found.get("problem", "")
+
+
+def _stop(kept: Service | Worker, on_progress: Progress) -> None:
+    if kept.alive():
+        on_progress(kept.name, "stopping")
+        kept.stop()
+        on_progress(kept.name, "stopped")
+
+
+def _each(items: Sequence[T], do: Callable[[T], R]) -> list[R]:
+    """Side by side, since each may have to wait for an answer."""
+    with ThreadPoolExecutor(max(1, len(items))) as pool:
+        return list(pool.map(do, items))
