@@ -1,0 +1,1 @@
+"""The live runtime: partition tasks in Faust workers. The only package that imports Faust and aiokafka."""

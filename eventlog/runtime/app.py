@@ -1,0 +1,250 @@
+"""Faust made fast and right: whole fetches instead of records, positions from the tasks, gates per partition.
+
+A stock Faust consumer hands over one record at a time and commits what agents have acknowledged. Here it
+hands over what one fetch brought, and commits nothing: each task commits its position with its output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, NamedTuple
+
+import aiokafka
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from eventlog.envelope import RawRecord
+from eventlog.runtime.runner import Runner
+from eventlog.runtime.task import PartitionTask
+from eventlog.settings import Settings
+
+FETCH_RECORDS_MAX = 4000
+FETCH_BYTES_MAX = 4 * 1024 * 1024
+FETCH_WAIT_S = 0.2
+"""How long one fetch waits for records before it looks again which partitions are wanted."""
+SESSION_TIMEOUT_S = 10
+HEARTBEAT_S = 2
+
+for _name in ("faust", "mode", "asyncio"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # debug records are built even when nobody shows them
+logging.getLogger("aiokafka").setLevel(logging.ERROR)
+
+
+class Batch(NamedTuple):
+    """One fetch of one partition; `epoch` tells it from fetches that were made before a seek."""
+
+    records: list[RawRecord]
+    epoch: int
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread with the client set up for transactional topics."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"  # Faust sets it in its own exactly-once mode only
+        consumer._fetch_max_wait_ms = int(FETCH_WAIT_S * 1000)  # a fetch in flight delays the one after a seek
+        return consumer
+
+
+class Consumer(driver.Consumer):
+    """One Faust message per partition and fetch, of the partitions whose gate is open."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._epochs: dict[TP, int] = {}
+        self._open: set[TP] = set()
+        self._full: set[TP] = set()
+        self._changed = asyncio.Event()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def start_at(self, tp: TP, offset: int) -> None:
+        """Open the partition's gate at an offset."""
+        self.close_gate(tp)
+        if tp not in self.assignment():
+            return  # it has moved; the one who has it now positions itself
+        epoch = self._epochs[tp]
+        await self._thread.seek_wait({tp: offset})
+        if self._epochs[tp] != epoch:
+            return  # it was closed again meanwhile
+        self._read_offset[tp] = offset or None
+        self._full.discard(tp)
+        self._open.add(tp)
+        self._changed.set()
+
+    def close_gate(self, tp: TP) -> None:
+        """Deliver nothing more of the partition; what is on its way becomes stale."""
+        self._epochs[tp] = self._epochs.get(tp, 0) + 1
+        self._open.discard(tp)
+
+    def is_current(self, tp: TP, batch: Batch) -> bool:
+        return tp in self._open and self._epochs.get(tp) == batch.epoch
+
+    def set_full(self, tp: TP, full: bool) -> None:
+        if full:
+            self._full.add(tp)
+        else:
+            self._full.discard(tp)
+            self._changed.set()
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        wanted = {tp: self._epochs[tp] for tp in self._open - self._full}
+        if self.should_stop or not wanted:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), FETCH_WAIT_S)
+            return
+        records = await self._getmany(set(wanted), FETCH_WAIT_S)
+        generation = self.app.consumer_generation_id
+        for tp, found in (records or {}).items():
+            if self.should_stop or not found or tp not in wanted:
+                continue
+            last = found[-1]
+            value = Batch(found, wanted[tp])
+            yield tp, ConsumerMessage(
+                tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, value, None,
+                0, 0, tp, generation_id=generation,
+            )  # fmt: skip
+
+    async def perform_seek(self) -> None:
+        """Nothing: every runner positions its own partition."""
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Nothing: the position is committed with the output, and Faust would commit an older one over it."""
+        return False
+
+    def ack(self, message: Any) -> bool:
+        """Only forget the message: the lists Faust keeps for its commits would grow for ever."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing, for the same reason."""
+
+
+class Transport(driver.Transport):
+    """Faust's aiokafka transport with the consumer above."""
+
+    Consumer = Consumer
+
+
+class PassThrough(faust.Schema):  # type: ignore[misc]
+    """Hands a whole fetch to the agent, undecoded."""
+
+    def loads_key(self, app: Any, message: Any, **_: Any) -> None:
+        return None
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Any:
+        return message.value
+
+
+class PartitionFeed:
+    """A runner's side of the consumer."""
+
+    def __init__(self, app: RoleApp, tp: TP) -> None:
+        self._app = app
+        self._tp = tp
+
+    async def start_at(self, offset: int) -> None:
+        await self._app.batches.start_at(self._tp, offset)
+
+    def stop(self) -> None:
+        self._app.batches.close_gate(self._tp)
+
+    def pause(self) -> None:
+        self._app.batches.set_full(self._tp, True)
+
+    def resume(self) -> None:
+        self._app.batches.set_full(self._tp, False)
+
+    def end(self) -> int | None:
+        try:
+            return self._app.batches.highwater(self._tp) or None
+        except Exception:  # noqa: BLE001 - not assigned any more: there is no end to be known
+            return None
+
+
+class RoleApp(faust.App):  # type: ignore[misc]
+    """One role as a Faust app: its consumer group is the role's name, its tasks are made by `new_task(topic, partition)`."""
+
+    def __init__(
+        self, role: str, topics: dict[str, int], new_task: Callable[[str, int], PartitionTask], settings: Settings
+    ) -> None:
+        self._new_task = new_task
+        self.runners: dict[TP, Runner] = {}
+        self.assigned_once = False
+        named = "worker_name" in settings.model_fields_set
+        super().__init__(
+            role,
+            broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
+            store="memory://",
+            datadir=str(settings.home / "faust" / f"{settings.worker_name}"),
+            topic_disable_leader=True,
+            topic_allow_declare=False,  # topics are provisioned, and checked, before
+            web_enabled=False,
+            stream_wait_empty=False,
+            stream_buffer_maxsize=16,
+            consumer_auto_offset_reset="earliest",
+            consumer_max_fetch_size=FETCH_BYTES_MAX,
+            # A worker that is started again under its name takes up its partitions without a rebalance.
+            consumer_group_instance_id=f"{role}-{settings.worker_name}" if named else None,
+            broker_max_poll_records=FETCH_RECORDS_MAX,
+            broker_session_timeout=SESSION_TIMEOUT_S,
+            broker_heartbeat_interval=HEARTBEAT_S,
+            broker_request_timeout=20,
+            broker_check_crcs=True,
+        )
+        for topic, partitions in topics.items():
+            source = self.topic(topic, schema=PassThrough(), partitions=partitions)
+            self.agent(source, name=f"{role}.{topic}")(self._feed)
+        self.on_partitions_revoked.connect(self._revoked)
+        self.on_partitions_assigned.connect(self._assigned)
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    @property
+    def batches(self) -> Consumer:
+        consumer: Consumer = self.consumer
+        return consumer
+
+    @property
+    def ready(self) -> bool:
+        """Every assigned partition is open and recovered."""
+        return self.assigned_once and not self.rebalancing and all(r.ready for r in self.runners.values())
+
+    async def _feed(self, stream: Any) -> None:
+        async for event in stream.events():
+            tp = event.message.tp
+            runner = self.runners.get(tp)
+            if runner is not None and self.batches.is_current(tp, event.value):
+                runner.offer(event.value.records)
+
+    async def _revoked(self, app: Any, revoked: Iterable[TP], **_: Any) -> None:
+        # Before every rebalance everything is revoked, and most of it comes back: tasks are kept until it is
+        # known. That is safe, because an owner in between would have fenced them.
+        await asyncio.gather(*(self.runners[tp].hold() for tp in set(revoked) & self.runners.keys()))
+
+    async def _assigned(self, app: Any, assigned: Iterable[TP], **_: Any) -> None:
+        now = set(assigned)
+        await asyncio.gather(*(self.runners.pop(tp).stop() for tp in self.runners.keys() - now))
+        for runner in self.runners.values():
+            runner.release()
+        for tp in now - self.runners.keys():
+            self.runners[tp] = Runner(self._new_task(tp.topic, tp.partition), PartitionFeed(self, tp))
+        self.assigned_once = True
+
+    async def drain(self) -> None:
+        """Commit what is in hand and let go of every partition."""
+        runners, self.runners = self.runners, {}
+        await asyncio.gather(*(runner.stop() for runner in runners.values()))

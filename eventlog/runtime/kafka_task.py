@@ -1,0 +1,200 @@
+"""Partition tasks whose output is in Kafka: outputs, state changelog and position in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import murmur2
+from aiokafka.structs import TopicPartition
+
+from eventlog.codec import Codec
+from eventlog.envelope import RawRecord
+from eventlog.reader import LogReader
+from eventlog.roles import Catalog, Decider, Enricher
+from eventlog.rows import OutRow, Outputs
+from eventlog.runtime.references import ReferenceReader
+from eventlog.runtime.task import with_schemas
+from eventlog.settings import Settings
+from eventlog.steps import DecideStep, EnrichStep
+from eventlog.topics import Topic
+
+POSITION_KEY = b"\xff\xffposition"
+"""Of the changelog record that holds the next input offset; no stream id, because it is not UTF-8."""
+TRANSACTION_TIMEOUT_MS = 10_000
+BATCH_BYTES = 1 << 20
+BATCH_RECORDS_MAX = 4000
+"""Of one transaction: larger ones gain little, and take longer to do again."""
+CLOSE_TIMEOUT_S = 5
+
+
+class Step(Protocol):
+    """What the two kinds of step have in common."""
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None: ...
+
+
+class KafkaTask:
+    """The part that deciders and enrichers share: fencing, recovery and the transaction.
+
+    The position is kept twice in each transaction: in the changelog, which is what recovery reads and
+    which never expires, and as the group's committed offset, which is what lag tools read.
+    """
+
+    batch_records_max = BATCH_RECORDS_MAX
+
+    def __init__(self, role: Decider | Enricher, partition: int, settings: Settings, codec: Codec) -> None:
+        self.role = role.name
+        self.topic = role.source.name
+        self.partition = partition
+        self._changelog = role.changelog.name
+        self._settings = settings
+        self._codec = codec
+        self._producer: AIOKafkaProducer | None = None
+
+    def _new_step(self) -> Step:
+        raise NotImplementedError
+
+    async def open(self) -> int:
+        await self.close()
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            transactional_id=f"{self.role}-{self.topic}-{self.partition}",
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=16 * 1024 * 1024,  # a dead letter is as large as what the topic takes
+            linger_ms=0,  # batches are made here
+            acks="all",
+            # The broker answers "not yet" while it writes the last transaction's markers; its default of
+            # 100 ms between attempts would be most of a commit.
+            retry_backoff_ms=2,
+            request_timeout_ms=10_000,
+        )
+        await self._producer.start()  # fences the previous owner and aborts what it left open
+        return await asyncio.to_thread(self._recover)
+
+    def _recover(self) -> int:
+        step, position = self._new_step(), 0
+        with LogReader(self._settings, group=self.role) as reader:
+            _, end = reader.bounds(self._changelog, self.partition)
+            for _, messages, _ in reader.batches({(self._changelog, self.partition): (0, end)}):
+                rows = []
+                for message in messages:
+                    key, value = message.key(), message.value()
+                    if key == POSITION_KEY:
+                        position = int(value or 0)
+                    else:
+                        rows.append((key, value))
+                step.restore(rows)  # type: ignore[arg-type]
+        return position
+
+    async def close(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                await asyncio.wait_for(producer.stop(), CLOSE_TIMEOUT_S)
+            except Exception:  # noqa: BLE001, S110 - it is fenced or its broker is away: nothing is left to save
+                pass
+
+    async def _append(self, topic: str, rows: Sequence[OutRow], partition: int) -> list[tuple[int, asyncio.Future[Any]]]:
+        """Append rows as few atomic batches; (index of its first row, future of its offset) each."""
+        assert self._producer is not None
+        sent: list[tuple[int, asyncio.Future[Any]]] = []
+        batch, first = self._producer.create_batch(), 0
+        for index, (key, value, headers) in enumerate(rows):
+            if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                batch.close()
+                sent.append((first, await self._producer.send_batch(batch, topic, partition=partition)))
+                batch, first = self._producer.create_batch(), index
+                batch.append(timestamp=None, key=key, value=value, headers=headers)
+        batch.close()
+        sent.append((first, await self._producer.send_batch(batch, topic, partition=partition)))
+        return sent
+
+    async def _append_outputs(self, done: Outputs, topics: Mapping[str, Topic]) -> dict[str, Any]:
+        appended = {topic: await self._append(topic, rows, self.partition) for topic, rows in done.rows.items()}
+        for topic, rows in done.keyed.items():
+            by_partition: dict[int, list[OutRow]] = {}
+            for key, row in rows.items():
+                number = (murmur2(key) & 0x7FFFFFFF) % topics[topic].partitions
+                by_partition.setdefault(number, []).append(row)
+            for number, partitioned in by_partition.items():
+                await self._append(topic, partitioned, number)
+        return appended
+
+    async def _commit(self, changelog: list[OutRow], next_offset: int) -> None:
+        assert self._producer is not None
+        changelog.append((POSITION_KEY, b"%d" % next_offset, []))
+        await self._append(self._changelog, changelog, self.partition)
+        source = TopicPartition(self.topic, self.partition)
+        await self._producer.send_offsets_to_transaction({source: next_offset}, self.role)
+        await self._producer.commit_transaction()
+
+
+class DecideTask(KafkaTask):
+    """Decides one partition of a domain's commands."""
+
+    _step: DecideStep
+
+    def __init__(self, decider: Decider, partition: int, settings: Settings, codec: Codec) -> None:
+        super().__init__(decider, partition, settings, codec)
+        self._decider = decider
+
+    def _new_step(self) -> Step:
+        self._step = DecideStep(self._decider, self._codec)
+        return self._step
+
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+        assert self._producer is not None
+        step = self._step
+        done = await with_schemas(self._codec, lambda: step.run(records))
+        await self._producer.begin_transaction()
+        appended = await self._append_outputs(done, {})
+        # Outcomes carry the events' offsets, so that a repeated command is answered with the same position.
+        placed = [(first, (await sent).offset) for first, sent in appended.get(step.events, ())]
+
+        def offset_of(index: int) -> int:
+            first, base = next((f, b) for f, b in reversed(placed) if f <= index)
+            return int(base) + index - first
+
+        answers, changelog = step.late(done, offset_of)
+        if answers:
+            await self._append(step.outcomes, answers, self.partition)
+        await self._commit(changelog, done.next_offset)
+        step.commit(done)  # only now: an aborted batch leaves no trace
+        return done.counts
+
+
+class EnrichTask(KafkaTask):
+    """Enriches one partition of a domain's events."""
+
+    _step: EnrichStep
+
+    def __init__(
+        self, enricher: Enricher, partition: int, settings: Settings, codec: Codec, references: ReferenceReader, catalog: Catalog
+    ) -> None:
+        super().__init__(enricher, partition, settings, codec)
+        self._enricher = enricher
+        self._references = references
+        self._topics = {topic.name: topic for topic in catalog.topics}
+
+    def _new_step(self) -> Step:
+        self._step = EnrichStep(self._enricher, self._codec, self._references.tables)
+        return self._step
+
+    async def open(self) -> int:
+        position = await super().open()
+        await asyncio.to_thread(self._references.wait_whole)  # a fact enriched without them would stay wrong
+        return position
+
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+        assert self._producer is not None
+        step = self._step
+        done = await with_schemas(self._codec, lambda: step.run(records))
+        await self._producer.begin_transaction()
+        await self._append_outputs(done, self._topics)
+        await self._commit(step.changelog(done), done.next_offset)
+        step.commit(done)  # only now: an aborted batch leaves no trace
+        return done.counts

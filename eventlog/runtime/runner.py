@@ -1,0 +1,196 @@
+"""Feeds one partition's records to its task, in order and each once, and opens the task again when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from eventlog.envelope import RawRecord
+from eventlog.errors import Fenced, HandlerFailed, ServiceAway
+from eventlog.runtime import metrics
+from eventlog.runtime.task import PartitionTask
+
+BUFFER_RECORDS_MAX = 20_000
+"""Of one partition; above it the partition is not fetched."""
+BACKOFF_S_MIN, BACKOFF_S_MAX = 0.1, 5.0
+FENCED_PAUSE_S = 1.0
+"""After being fenced: long enough to hear that the partition has moved, before fencing back."""
+
+log = structlog.get_logger()
+
+
+class Feed(Protocol):
+    """Where the records come from."""
+
+    async def start_at(self, offset: int) -> None:
+        """Deliver from this offset on, forgetting what was delivered or fetched before."""
+
+    def stop(self) -> None:
+        """Deliver nothing until `start_at`."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def end(self) -> int | None:
+        """Offset after the newest record known, None when it is not known yet."""
+
+
+class Runner:
+    """Owns a task while its partition is assigned."""
+
+    def __init__(self, task: PartitionTask, feed: Feed) -> None:
+        self.task = task
+        self.ready = False
+        self.next = 0
+        """Next offset that the task wants."""
+        self._feed = feed
+        self._buffer: deque[list[RawRecord]] = deque()
+        self._buffered = 0
+        self._fetched = 0
+        self._wake = asyncio.Event()
+        self._held = False
+        self._moved = False
+        self._stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._log = log.bind(role=task.role, topic=task.topic, partition=task.partition)
+        labels = (task.role, str(task.partition))
+        self._records = metrics.RECORDS.labels(*labels)
+        self._batches = metrics.BATCHES.labels(*labels)
+        self._dead = metrics.DEAD_LETTERS.labels(*labels)
+        self._failures = metrics.REOPENED.labels(*labels)
+        self._lag_records = metrics.LAG_RECORDS.labels(*labels)
+        self._lag_seconds = metrics.LAG_SECONDS.labels(*labels)
+        self._commit_seconds = metrics.COMMIT_SECONDS.labels(task.role)
+        self._loop_task = asyncio.create_task(self._run())
+
+    def offer(self, records: list[RawRecord]) -> None:
+        """Take records that follow the ones offered before."""
+        self._buffer.append(records)
+        self._buffered += len(records)
+        self._fetched = records[-1].offset + 1
+        self._wake.set()
+        if self._buffered >= BUFFER_RECORDS_MAX:
+            self._feed.pause()
+
+    async def hold(self) -> None:
+        """Finish the batch in hand, if any, and start no other: the partition may be moving."""
+        self._held = True
+        self._feed.stop()
+        await self._idle.wait()
+
+    def release(self) -> None:
+        """Go on: the partition has stayed. If another had it meanwhile, the next commit is fenced."""
+        self._held = False
+        self._moved = True
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Finish the batch in hand and let go of the partition."""
+        self._stopping = True
+        self._feed.stop()
+        self._wake.set()
+        if self.ready:
+            await self._idle.wait()
+        self._loop_task.cancel()
+        await asyncio.gather(self._loop_task, return_exceptions=True)
+        await self.task.close()
+
+    async def _run(self) -> None:
+        backoff = BACKOFF_S_MIN
+        while not self._stopping:
+            try:
+                if not self.ready:
+                    await self._open()
+                await self._step()
+                backoff = BACKOFF_S_MIN
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it was, the store or the log knows the position
+                self._failed(error)
+                await asyncio.sleep(FENCED_PAUSE_S if isinstance(error, Fenced) else backoff)
+                backoff = min(backoff * 2, BACKOFF_S_MAX)
+            finally:
+                self._idle.set()
+
+    async def _open(self) -> None:
+        started = time.monotonic()
+        self.next = await self.task.open()
+        self._buffer.clear()
+        self._buffered = 0
+        self._fetched = self.next
+        self._moved = True
+        self.ready = True
+        self._log.info("open", next=self.next, seconds=round(time.monotonic() - started, 3))
+
+    async def _step(self) -> None:
+        if self._moved and not self._held:
+            self._moved = False
+            await self._feed.start_at(self._fetched)
+        records = await self._take()
+        if not records:
+            return
+        started = time.monotonic()
+        counts = await self.task.process(records)
+        self._commit_seconds.observe(time.monotonic() - started)
+        self.next = records[-1].offset + 1
+        self._count(records, counts)
+
+    async def _take(self) -> list[RawRecord]:
+        """Everything that is waiting, up to the task's limit: the busier, the larger the commits."""
+        if not self._buffer or self._held:
+            self._idle.set()
+            self._wake.clear()
+            if not self._buffer or self._held:
+                await self._wake.wait()
+            return []
+        if self._stopping:
+            return []
+        self._idle.clear()
+        limit = self.task.batch_records_max
+        records = self._buffer.popleft()
+        if len(records) > limit:
+            self._buffer.appendleft(records[limit:])
+            records = records[:limit]
+        while self._buffer and len(records) + len(self._buffer[0]) <= limit:
+            records = records + self._buffer.popleft()
+        was_full = self._buffered >= BUFFER_RECORDS_MAX
+        self._buffered -= len(records)
+        if was_full and self._buffered < BUFFER_RECORDS_MAX:
+            self._feed.resume()
+        return records
+
+    def _failed(self, error: Exception) -> None:
+        self.ready = False
+        self._feed.stop()
+        self._failures.inc()
+        if isinstance(error, Fenced | ServiceAway):
+            self._log.warning("reopening", error=f"{type(error).__name__}: {error}")
+        elif isinstance(error, HandlerFailed):
+            self._log.error("role failed; the partition waits", error=str(error), exc_info=error.__cause__)
+        else:
+            self._log.warning("reopening", error=f"{type(error).__name__}: {error}", exc_info=error)
+
+    def _count(self, records: Sequence[RawRecord], counts: Any) -> None:
+        self._records.inc(len(records))
+        self._batches.inc()
+        self._dead.inc(counts.get("dead", 0))
+        for outcome, number in counts.items():
+            metrics.OUTCOMES.labels(self.task.role, outcome).inc(number)
+        self.measure_lag(records[-1].timestamp)
+
+    def measure_lag(self, timestamp_ms: int | None = None) -> None:
+        """Bring the lag gauges up to date; without a timestamp only the number of records."""
+        end = self._feed.end()
+        behind = max(0, end - self.next) if end is not None else 0
+        self._lag_records.set(behind)
+        if behind == 0:
+            self._lag_seconds.set(0)
+        elif timestamp_ms is not None:
+            self._lag_seconds.set(max(0.0, time.time() - timestamp_ms / 1000))

@@ -1,0 +1,44 @@
+"""What the runtime asks of a partition task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from eventlog.codec import Codec
+from eventlog.envelope import RawRecord
+from eventlog.errors import UnknownSchema
+
+T = TypeVar("T")
+
+
+class PartitionTask(Protocol):
+    """Owns one partition of one topic for one role; rows and position are committed in one step."""
+
+    role: str
+    topic: str
+    partition: int
+    batch_records_max: int
+    """Records that one commit takes at the most."""
+
+    async def open(self) -> int:
+        """Fence the previous owner, recover; the next offset wanted. May be called again after any failure."""
+
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+        """Commit what the records lead to, and the position after them; counts by outcome.
+
+        On any exception nothing is known of the commit: the caller opens the task again and asks.
+        """
+
+    async def close(self) -> None:
+        """Let go of the partition; never raises."""
+
+
+async def with_schemas(codec: Codec, run: Callable[[], T]) -> T:
+    """Run a step, asking the registry (off the event loop) for schema ids met for the first time."""
+    while True:
+        try:
+            return run()
+        except UnknownSchema as unknown:
+            await asyncio.to_thread(codec.learn, unknown.schema_id)
