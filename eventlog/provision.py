@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from eventlog import discovery
 from eventlog.errors import OnefactError, ServiceAway
 from eventlog.registry import Registry
 from eventlog.roles import Catalog
@@ -21,12 +22,15 @@ class TopicDiffers(OnefactError):
     """A topic exists with another shape than the one that is declared."""
 
 
-def provision(settings: Settings, catalog: Catalog) -> None:
+def provision(settings: Settings, catalog: Catalog | None = None) -> None:
     """Create missing topics, check the others, register every schema. Idempotent, safe from several processes.
+
+    Of every domain that discovery finds, where no catalog is given.
 
     Raises `TopicDiffers` saying what differs, `SchemaRefused`, `ServiceAway`.
     """
     settings.required("kafka", "registry")
+    catalog = catalog or discovery.catalog()
     ensure_topics(settings, catalog.topics)
     registry = Registry(settings.registry)
     for cls in catalog.message_types:

@@ -1,0 +1,73 @@
+"""Composes a worker process: finds the roles, chooses those that were named, runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from eventlog.discovery import catalog
+from eventlog.errors import BadInput, OnefactError
+from eventlog.roles import Catalog, Role
+from eventlog.settings import Settings
+
+GROUPS = ("processors", "projections", "all")
+
+
+def roles_of(found: Catalog) -> dict[str, list[Role]]:
+    """What can be named on the command line: every role, every domain, and the groups `processors`, `projections`, `all`."""
+    processors: list[Role] = [*found.deciders, *found.enrichers]
+    everything: list[Role] = [*processors, *found.projections]
+    named: dict[str, list[Role]] = {"all": everything, "processors": processors, "projections": [*found.projections]}
+    for role in everything:
+        named.setdefault(role.domain.name, []).append(role)
+        named[role.name] = [role]
+    return named
+
+
+def choose(names: Iterable[str], found: Catalog) -> Sequence[Role]:
+    """The roles behind the names, each once, in the order of the catalog; all when nothing is named.
+
+    Raises `BadInput` listing what there is.
+    """
+    named = roles_of(found)
+    chosen: dict[str, Role] = {}
+    for name in list(names) or ["all"]:
+        if name not in named:
+            raise BadInput(f"there is no role {name!r}; there are {', '.join(named)}")
+        chosen.update({role.name: role for role in named[name]})
+    return [role for role in named["all"] if role.name in chosen]
+
+
+def main(names: Sequence[str]) -> int:
+    """Run a worker until SIGTERM; exit code for the process manager."""
+    import uvloop
+
+    from eventlog.runtime.logs import configure
+    from eventlog.runtime.worker import Worker
+    from projections.stores import open_store
+
+    settings = Settings().required("kafka", "registry")
+    configure(settings)
+    found = catalog()
+    roles = choose(names, found)
+    settings.home.mkdir(parents=True, exist_ok=True)
+
+    async def run() -> int:
+        return await Worker(roles, found, settings, open_store).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(run())
+
+
+if __name__ == "__main__":
+    try:
+        code = main(sys.argv[1:])
+    except OnefactError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Client threads of native libraries may still be ending; everything of ours has been closed.
+    os._exit(code)
