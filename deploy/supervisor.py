@@ -170,7 +170,11 @@ class Supervisor:
         """Tell `up` how it goes."""
         with self._writing:
             state: dict[str, Any] = {
-                keeper.name: {"failures": keeper.failures, "problem": keeper.problem}
+                keeper.name: {
+                    "failures": keeper.failures,
+                    "problem": keeper.problem,
+                    "healthy": keeper.healthy,
+                }
                 for keeper in list(self.keepers.values())
             }
             write_private(self.home.run / "state.json", json.dumps(state))

@@ -56,10 +56,23 @@ def _listens(address: str) -> bool:
 
 def registry(url: str) -> bool:
     """True when the registry lists its subjects."""
+    return _answers_200(f"{url.rstrip('/')}/subjects")
+
+
+def _answers_200(url: str) -> bool:
+    parts = urlsplit(url)
+    # Cheap questions first: this is asked in a loop while the machine is busy with starting servers,
+    # and a client with certificates takes longer to make than the answer.
+    if not parts.hostname or not port_open(parts.hostname, parts.port or _PORTS[parts.scheme]):
+        return False
     try:
-        return httpx.get(f"{url.rstrip('/')}/subjects", timeout=TIMEOUT_S).status_code == 200
+        with httpx.Client(verify=parts.scheme == "https", timeout=TIMEOUT_S) as client:
+            return client.get(url).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+_PORTS = {"http": 80, "https": 443}
 
 
 def postgres(url: str) -> bool:
@@ -84,10 +97,7 @@ def redis_server(url: str) -> bool:
 
 def worker_ready(port: int) -> bool:
     """True when the worker says that it has recovered and is at work."""
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/ready", timeout=TIMEOUT_S).status_code == 200
-    except httpx.HTTPError:
-        return False
+    return _answers_200(f"http://127.0.0.1:{port}/ready")
 
 
 CHECKS = {"kafka": kafka, "registry": registry, "postgres": postgres, "redis": redis_server}

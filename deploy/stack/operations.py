@@ -88,8 +88,9 @@ def down(settings: Settings, on_progress: Progress = silent) -> None:
         _supervisor(home).stop()
         # Without a supervisor, or where it was killed, the rest still runs.
         workers = [Worker(home, document, spec) for spec in workers_of(document)]
-        for group in (workers, stack_of(home, document).services):
-            _each(list(group), lambda kept: _stop(kept, on_progress))
+        groups: list[Sequence[Service | Worker]] = [workers, stack_of(home, document).services]
+        for group in groups:
+            _each(group, lambda kept: _stop(kept, on_progress))
         home.write_stack(without_addresses(document))
         on_progress("supervisor", "stopped")
 
@@ -103,7 +104,8 @@ def status(settings: Settings) -> Status:
         return {"stack": kind, "services": {}, "workers": []}
     services = stack_of(home, document).services
     workers = [Worker(home, document, spec) for spec in workers_of(document)]
-    asked = _each([*services, *workers], _status_of)
+    everything: list[Service | Worker] = [*services, *workers]
+    asked = _each(everything, _status_of)
     return {
         "stack": document["stack"],
         "services": {s.name: found for s, found in zip(services, asked, strict=False)},
@@ -144,6 +146,8 @@ def _supervisor(home: Home) -> KeptProcess:
 
 
 def _start_supervisor(home: Home, document: dict[str, Any]) -> None:
+    if not _supervisor(home).alive():
+        (home.run / "state.json").unlink(missing_ok=True)  # what the one before said
     _supervisor(home).start(
         Launch(
             argv=[sys.executable, "-m", "deploy.supervisor"],
@@ -188,10 +192,8 @@ def _have_workers(
     add_workers(document, wanted, command)
     if document != before:
         home.write_stack(document)
-    waiting = {
-        spec.name: Worker(home, document, spec).status for spec in workers_of(document)
-    }
-    ready = {name: lambda ask=ask: ask()["ready"] for name, ask in waiting.items()}
+    workers = [Worker(home, document, spec) for spec in workers_of(document)]
+    ready = {worker.name: worker.ready for worker in workers}
     _await(home, ready, WORKERS_TIMEOUT_S, "ready", on_progress)
 
 
@@ -208,14 +210,18 @@ def _await(
     for name in waiting:
         on_progress(name, "starting")
     while True:
-        for name in [name for name, done in waiting.items() if done()]:
-            del waiting[name]
-            on_progress(name, goal)
+        # The supervisor asks already; a second opinion is had once, when it is content.
+        reports = _reports(home)
+        for name, done in list(waiting.items()):
+            if reports.get(name, {}).get("healthy") and done():
+                del waiting[name]
+                on_progress(name, goal)
         if not waiting:
             return
         late = time.monotonic() >= deadline
         for name in waiting:
-            failures, problem = _trouble(home, name)
+            report = reports.get(name, {})
+            failures, problem = report.get("failures", 0), report.get("problem", "")
             if late or failures >= FAILURES_MAX:
                 why = f"not {goal} after {timeout_s:.0f} s" if late else f"it ended {failures} times"
                 raise NotUp(
@@ -227,12 +233,13 @@ def _await(
         time.sleep(LOOK_S)
 
 
-def _trouble(home: Home, name: str) -> tuple[int, str]:
+def _reports(home: Home) -> dict[str, dict[str, Any]]:
+    """What the supervisor that runs now says of each process."""
     try:
-        found = json.loads((home.run / "state.json").read_text()).get(name, {})
+        reports: dict[str, dict[str, Any]] = json.loads((home.run / "state.json").read_text())
     except FileNotFoundError:
-        return 0, ""
-    return found.get("failures", 0), found.get("problem", "")
+        return {}
+    return reports
 
 
 def _stop(kept: Service | Worker, on_progress: Progress) -> None:

@@ -19,7 +19,7 @@ from eventlog.errors import OnefactError
 from eventlog.settings import Settings, StackKind
 
 DEFAULT_WORKERS = "processors-1=processors;projections-1=projections"
-WORKER_COMMAND = (sys.executable, "-m", "processors.worker")
+WORKER_COMMAND = (sys.executable, "-m", "deploy.worker")
 WORKER_SLOT = 20
 """The first worker's port, counted from the port base; services have the ones below."""
 

@@ -51,6 +51,9 @@ class Worker:
     def stop(self) -> None:
         self.process.stop()
 
+    def ready(self) -> bool:
+        return self.alive() and self.healthy()
+
     def status(self) -> WorkerStatus:
         pid = self.process.pid()
         return {

