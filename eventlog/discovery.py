@@ -1,0 +1,100 @@
+"""Every domain is found by its name: a module of `schemas`, and one of the same name in each layer that it uses.
+
+Nothing is registered: a module exports role objects, and they are collected. A module that cannot be
+imported is an error, never skipped; so is a role that could not work (an undeclared topic, a name used twice).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cache
+from types import ModuleType
+from typing import TypeVar
+
+from eventlog.errors import OnefactError
+from eventlog.roles import Catalog, Decider, Enricher, Projection, Role, Source
+from eventlog.topics import Domain, Topic
+
+VOCABULARY = "schemas"
+LAYERS = ("producers", "processors", "projections")
+
+Exported = TypeVar("Exported")
+
+
+@cache
+def catalog() -> Catalog:
+    """All domains and roles of this installation; the same object every time.
+
+    Raises `OnefactError` naming the module and the cause.
+    """
+    return discover(VOCABULARY, LAYERS)
+
+
+def discover(vocabulary: str, layers: Iterable[str]) -> Catalog:
+    """Domains and roles of the given packages; see `catalog`."""
+    spoken = _import(vocabulary)
+    names = [m.name for m in pkgutil.iter_modules(spoken.__path__) if not m.name.startswith("_")]
+    modules = [_import(f"{vocabulary}.{name}") for name in names]
+    domains = _exported(modules, Domain)
+    for layer in layers:
+        _import(layer)
+        modules += [_import(f"{layer}.{name}") for name in names if importlib.util.find_spec(f"{layer}.{name}")]
+    found = {
+        "domains": domains,
+        "sources": _exported(modules, Source),
+        "deciders": _exported(modules, Decider),
+        "enrichers": _exported(modules, Enricher),
+        "projections": _exported(modules, Projection),
+    }
+    try:
+        made = Catalog(**found)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise OnefactError(str(error)) from error
+    _check(made)
+    return made
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise OnefactError(f"module {name} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _exported(modules: Iterable[ModuleType], kind: type[Exported]) -> tuple[Exported, ...]:
+    """Module-level objects of a kind, each once however often it is imported elsewhere."""
+    found = (value for module in modules for value in vars(module).values() if isinstance(value, kind))
+    return tuple({id(value): value for value in found}.values())
+
+
+def _check(found: Catalog) -> None:
+    _unique("domain", (d.name for d in found.domains))
+    _unique("model", (p.model.name for p in found.projections))
+    roles: list[Role] = [*found.deciders, *found.enrichers, *found.projections]
+    _unique("role", (role.name for role in roles))
+    _unique("source of domain", (s.domain.name for s in found.sources))
+    declared = set(found.topics)
+    for user, topic in _topics_used(found):
+        if topic not in declared:
+            raise OnefactError(f"{user} uses the topic {topic.name}, which no domain declares")
+
+
+def _topics_used(found: Catalog) -> Iterator[tuple[str, Topic]]:
+    for decider in found.deciders:
+        yield decider.name, decider.source
+    for enricher in found.enrichers:
+        for topic in (enricher.source, *enricher.references, *enricher.also):
+            yield enricher.name, topic
+    for projection in found.projections:
+        for topic in projection.sources:
+            yield projection.name, topic
+
+
+def _unique(what: str, names: Iterable[str]) -> None:
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise OnefactError(f"{what} {', '.join(twice)} is defined more than once; each needs a name of its own")
