@@ -1,0 +1,33 @@
+"""The stores that read models live in: one adapter each, all under the one contract of `eventlog.sink`."""
+
+from __future__ import annotations
+
+from eventlog.errors import BadInput
+from eventlog.settings import Settings
+from eventlog.sink import Store
+
+STORES = ("postgres", "redis")
+"""Names that `open_store` knows, besides `memory`."""
+
+
+def open_store(name: str, settings: Settings) -> Store:
+    """The store of that name at the address that the settings give; it connects when it is first asked something.
+
+    Raises `ServiceAway` when the address is not known, `BadInput` when it cannot be read or the name is none.
+    A driver is imported only when its store is opened.
+    """
+    match name:
+        case "postgres":
+            from projections.stores.postgres import PostgresStore
+
+            return PostgresStore(settings.required("postgres").postgres)
+        case "redis":
+            from projections.stores.redis import RedisStore
+
+            return RedisStore(settings.required("redis").redis)
+        case "memory":
+            from projections.stores.memory import MemoryStore
+
+            return MemoryStore()
+        case _:
+            raise BadInput(f"there is no store {name!r}; there are {', '.join(STORES)} and memory")

@@ -1,0 +1,161 @@
+"""The Lua that Redis runs: each script is one atomic step. Batches travel as one MessagePack argument."""
+
+from projections.stores.redis._connection import Script
+
+# Lua's unpack can take about 8,000 values, so long lists go in pieces (of an even number: fields with their values).
+_PIECES = """
+local function pieces(command, key, items, first)
+  for i = first, #items, 4000 do
+    redis.call(command, key, unpack(items, i, math.min(i + 3999, #items)))
+  end
+end
+"""
+
+APPLY = Script(
+    _PIECES
+    + """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+local batch = cmsgpack.unpack(ARGV[4])
+for _, key in ipairs(batch[1]) do redis.call('DEL', key) end
+for _, row in ipairs(batch[2]) do pieces('HDEL', row[1], row, 2) end
+for _, row in ipairs(batch[3]) do
+  if #row <= 4000 then redis.call('HSET', unpack(row)) else pieces('HSET', row[1], row, 2) end
+end
+pieces('ZREM', KEYS[2], batch[4], 1)
+pieces('HDEL', KEYS[3], batch[5], 1)
+pieces('ZADD', KEYS[2], batch[6], 1)
+pieces('HSET', KEYS[3], batch[7], 1)
+for _, member in ipairs(batch[8]) do redis.call('HSETNX', KEYS[3], member, '') end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
+)
+"""Apply rows and position. KEYS: progress, scores, exact. ARGV: place, position as it must be, position to be, batch.
+
+The batch: keys to delete; [key, field ...] to delete from; [key, field, value ...] to set; and flat for a sorted set:
+members to remove from the scores, from the exact texts; score, member ... to set; member, exact text ... to set;
+members to make where they are missing.
+"""
+
+# The first version exists as soon as anybody asks.
+_LIVE = """
+local base = KEYS[1]
+local function live_version()
+  local live = redis.call('GET', base .. ':live')
+  if not live then
+    live = '1'
+    redis.call('SET', base .. ':live', live)
+    redis.call('SADD', base .. ':versions', live)
+    redis.call('SETNX', base .. ':last', live)
+  end
+  return live
+end
+"""
+
+PREPARE = Script(_LIVE + "return live_version()")
+
+OPEN = Script(
+    _LIVE
+    + """
+local version = live_version()
+if ARGV[1] ~= '' then version = ARGV[1] end
+if redis.call('SISMEMBER', base .. ':versions', version) == 0 then return false end
+local progress = base .. ':v' .. version .. ':progress'
+redis.call('HSETNX', progress, ARGV[2], '0 ' .. ARGV[3])
+return {version, redis.call('HGET', progress, ARGV[2])}
+"""
+)
+"""Version and position of a partition, made if new. KEYS: base. ARGV: version or nothing, place, a fence of its own."""
+
+CREATE = Script(
+    _LIVE
+    + """
+live_version()
+local version = redis.call('INCR', base .. ':last')
+redis.call('SADD', base .. ':versions', version)
+return version
+"""
+)
+
+SWITCH = Script(
+    _LIVE
+    + """
+local old, new = live_version(), ARGV[1]
+if redis.call('SISMEMBER', base .. ':versions', new) == 0 then return -1 end
+local wanted = cmsgpack.unpack(ARGV[2])
+local progress = base .. ':v' .. old .. ':progress'
+local found = redis.call('HGETALL', progress)
+local left = ARGV[3] + 0
+for i = 1, #found, 2 do
+  local following = string.match(found[i + 1], '^%d+')
+  if following ~= '0' then
+    if wanted[found[i]] ~= following then return 0 end
+    left = left - 1
+  end
+end
+if left ~= 0 then return 0 end
+if old ~= new then
+  for i = 1, #found, 2 do
+    redis.call('HSET', progress, found[i], string.match(found[i + 1], '^%d+') .. ' ' .. ARGV[4])
+  end
+  redis.call('SET', base .. ':live', new)
+end
+return 1
+"""
+)
+"""Make a version live. KEYS: base. ARGV: version, {place: next} of the live one, its size, a new fence."""
+
+DROP = Script(
+    _LIVE
+    + """
+if live_version() == ARGV[1] then return 0 end
+redis.call('SREM', base .. ':versions', ARGV[1])
+redis.call('DEL', base .. ':v' .. ARGV[1] .. ':progress')
+return 1
+"""
+)
+
+PROGRESS = Script(
+    """
+local version = ARGV[1]
+if version == '' then version = redis.call('GET', KEYS[1] .. ':live') or '1' end
+return redis.call('HGETALL', KEYS[1] .. ':v' .. version .. ':progress')
+"""
+)
+
+VALUES = Script(
+    """
+local found = {}
+for i, row in ipairs(cmsgpack.unpack(ARGV[1])) do
+  local values = {}
+  for first = 2, #row, 4000 do
+    local piece = redis.call('HMGET', row[1], unpack(row, first, math.min(first + 3999, #row)))
+    for j = 1, #piece do values[first + j - 2] = piece[j] end
+  end
+  found[i] = values
+end
+return cmsgpack.pack(found)
+"""
+)
+"""Values of fields: [[key, field ...] ...] to [[value or false ...] ...]."""
+
+ROWS = Script(
+    """
+local found = {}
+for i, key in ipairs(ARGV) do found[i] = redis.call('HGETALL', key) end
+return cmsgpack.pack(found)
+"""
+)
+"""Whole hashes: a key each argument, to [[field, value ...] ...]."""
+
+RANGE = Script(
+    """
+local found = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[2], 'REV', 'WITHSCORES')
+local rows = {}
+for i = 1, #found, 2 do
+  rows[#rows + 1] = {found[i], found[i + 1], redis.call('HGET', KEYS[2], found[i])}
+end
+return cmsgpack.pack(rows)
+"""
+)
+"""Members by rank, highest first: [[member, score, exact text] ...]. KEYS: scores, exact."""

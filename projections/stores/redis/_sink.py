@@ -1,0 +1,204 @@
+"""One partition's way into Redis: rows and position in one script call, fenced by the position."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+import msgspec
+import redis
+
+from eventlog.errors import Fenced, NotFound
+from eventlog.models import Hash, Key, SortedSet
+from eventlog.operations import Change
+from projections.stores.redis._connection import connect
+from projections.stores.redis._layout import Layout, read, score, shown
+from projections.stores.redis._scripts import APPLY, OPEN, VALUES
+
+CACHED_ROWS_MAX = 100_000
+"""Rows whose added-up columns are remembered between batches, so that they need not be read again."""
+
+Known = dict[str, Any]
+
+
+class Written:
+    """One batch as the script takes it: see `APPLY`."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+        self.cleared: list[list[str]] = []
+        self.rows: list[list[str]] = []
+        self.unscored: list[str] = []
+        self.forgotten: list[str] = []
+        self.scores: list[str] = []
+        self.exact: list[str] = []
+        self.made: list[str] = []
+
+    def packed(self) -> bytes:
+        return msgspec.msgpack.encode(
+            [self.deleted, self.cleared, self.rows, self.unscored, self.forgotten, self.scores, self.exact, self.made]
+        )
+
+
+class RedisSink:
+    """A `Sink`; not to be shared between threads. After any error it is closed, and `open` starts it anew.
+
+    `Add` is exact: the sink reads the numbers, adds in decimals, and writes the sums. That is safe because the script
+    applies them only if nothing was written since by another owner of the partition; so a row that has adds belongs
+    to one partition. What was read and written stays known until an error.
+    """
+
+    def __init__(self, url: str, layout: Layout, topic: str, partition: int, version: int | None) -> None:
+        self._url = url
+        self._layout = layout
+        self._place = f"{topic}:{partition}"
+        self._pinned = version
+        self._client: redis.Redis | None = None
+        self._prefix = ""
+        self._next = 0
+        self._fence = ""
+        self._known: dict[str, Known] = {}
+
+    def open(self) -> int:
+        self.close()
+        client = connect(self._url, single=True)
+        try:
+            arguments = [str(self._pinned or ""), self._place, uuid.uuid4().hex]
+            found = OPEN(client, [self._layout.base], arguments)
+        except BaseException:
+            client.close()
+            raise
+        if found is None:
+            client.close()
+            raise NotFound(f"read model {self._layout.model.name} has no version {self._pinned}")
+        version, position = found
+        following, self._fence = position.decode().split(" ")
+        self._next = int(following)
+        self._prefix = self._layout.prefix(int(version))
+        self._client = client
+        return self._next
+
+    def apply(self, changes: Mapping[Key, Change], next_offset: int) -> None:
+        if self._client is None:
+            raise Fenced(f"{self} is not open")
+        try:
+            batch = self._written(self._client, changes)
+            keys = [f"{self._prefix}progress", f"{self._prefix}scores", f"{self._prefix}exact"]
+            positions = [f"{following} {self._fence}" for following in (self._next, next_offset)]
+            if APPLY(self._client, keys, [self._place, *positions, batch.packed()]) != 1:
+                raise Fenced(f"{self} is no longer at {self._next} for this owner")
+        except BaseException:
+            self.close()
+            raise
+        self._next = next_offset
+        self._bound()
+
+    def close(self) -> None:
+        self._known.clear()
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(redis.RedisError, OSError):
+                client.close()
+
+    def __str__(self) -> str:
+        return f"{self._prefix}{self._place}"
+
+    def _written(self, client: redis.Redis, changes: Mapping[Key, Change]) -> Written:
+        named = [(self._layout.member(key), change) for key, change in changes.items()]
+        self._read_added(client, named)
+        batch = Written()
+        model = self._layout.model
+        for member, change in named:
+            if isinstance(model, SortedSet):
+                self._write_score(batch, member, change, model.score)
+            else:
+                self._write_row(batch, member, change)
+        return batch
+
+    def _read_added(self, client: redis.Redis, named: list[tuple[str, Change]]) -> None:
+        """Learn the numbers that will be added to, all in one call."""
+        wanted: list[tuple[str, list[str]]] = []
+        for member, change in named:
+            if change.adds and not change.reset:
+                known = self._known.setdefault(member, {})
+                missing = [column for column in change.adds if column not in known]
+                if missing:
+                    wanted.append((member, missing))
+        if not wanted:
+            return
+        if isinstance(self._layout.model, Hash):
+            asked = [[f"{self._prefix}row:{member}", *columns] for member, columns in wanted]
+            found = msgspec.msgpack.decode(VALUES(client, [], [msgspec.msgpack.encode(asked)]))
+        else:
+            asked = [[f"{self._prefix}exact", *(member for member, _ in wanted)]]
+            (values,) = msgspec.msgpack.decode(VALUES(client, [], [msgspec.msgpack.encode(asked)]))
+            found = [[value] for value in values]
+        for (member, columns), values in zip(wanted, found, strict=True):
+            known = self._known[member]
+            for column, text in zip(columns, values, strict=True):
+                known[column] = read(self._layout.kind(column)[0], text) if text else 0
+
+    def _write_row(self, batch: Written, member: str, change: Change) -> None:
+        name = f"{self._prefix}row:{member}"
+        if change.reset:
+            batch.deleted.append(name)
+            self._known.pop(member, None)
+            if change.removed:
+                return
+        columns = self._columns(member, change)
+        row = [name, self._layout.key_column, member]
+        cleared = [name]
+        for column, value in columns.items():
+            kind, entry = self._layout.kind(column)
+            if value is None or (entry and value == 0):
+                cleared.append(column)
+            else:
+                row += (column, shown(kind, value))
+        batch.rows.append(row)
+        if len(cleared) > 1 and not change.reset:
+            batch.cleared.append(cleared)
+
+    def _write_score(self, batch: Written, member: str, change: Change, column: str) -> None:
+        if change.reset:
+            batch.unscored.append(member)
+            batch.forgotten.append(member)
+            self._known.pop(member, None)
+            if change.removed:
+                return
+        columns = self._columns(member, change)
+        for name in columns:
+            self._layout.kind(name)
+        number = columns.get(column)
+        if number is not None:
+            text = shown("decimal", number)
+            batch.scores += (score(number), member)
+            batch.exact += (member, text)
+        elif column in columns or change.reset:
+            batch.unscored.append(member)
+            batch.exact += (member, "")
+        else:
+            batch.made.append(member)
+
+    def _columns(self, member: str, change: Change) -> dict[str, Any]:
+        """The row's columns as they become: what is put, and the sums of what is added."""
+        columns = {name: value for name, value in change.puts.items() if name != self._layout.key_column}
+        known = self._known.get(member)
+        if known is not None:
+            for name in known.keys() & columns.keys():
+                known[name] = columns[name] or 0
+        if change.adds:
+            if known is None:
+                known = self._known[member] = {}
+            for name, number in change.adds.items():
+                columns[name] = known[name] = known.get(name, 0) + number
+        return columns
+
+    def _bound(self) -> None:
+        """Forget the rows that have been known for longest."""
+        over = len(self._known) - CACHED_ROWS_MAX
+        if over > 0:
+            for member in list(islice(self._known, over)):
+                del self._known[member]
