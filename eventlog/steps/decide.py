@@ -90,7 +90,7 @@ class DecideStep:
         self.rejections = domain.topic("rejections").name
         self.outcomes = domain.topic("outcomes").name
         self._ce_source = ("ce_source", f"onefact/{decider.name}".encode())
-        self._decode_state = msgspec.msgpack.Decoder(decider.state).decode
+        self._decode_state = msgspec.msgpack.Decoder(decider.state | None).decode
         self._decode_entry = msgspec.msgpack.Decoder(ChangelogEntry).decode
         self._encode_state = msgspec.msgpack.Encoder().encode
         self._ce_types = {

@@ -42,7 +42,7 @@ class EnrichStep:
         self._enriched = enricher.domain.topic("enriched").name
         self._ce_source = ("ce_source", f"onefact/{enricher.name}".encode())
         self._also = {cls: topic.name for topic in enricher.also for cls in topic.types}
-        self._decode_state = msgspec.msgpack.Decoder(enricher.state).decode
+        self._decode_state = msgspec.msgpack.Decoder(enricher.state | None).decode
         self._decode_entry = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode
         self._encode = msgspec.msgpack.Encoder().encode
 
