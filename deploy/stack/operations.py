@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import inspect
 import json
 import sys
 import time
@@ -43,6 +40,7 @@ WORKERS_TIMEOUT_S = 90.0
 FAILURES_MAX = 4
 """So many deaths before it was ever well: waiting longer would only delay the message."""
 LOOK_S = 0.05
+TOPICS = "topics and schemas"
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -53,6 +51,7 @@ def up(
     kind: StackKind | None = None,
     workers: bool | Sequence[WorkerSpec] = True,
     worker_command: Sequence[str] = WORKER_COMMAND,
+    provisioned: bool = True,
     on_progress: Progress = silent,
 ) -> Status:
     """Have the stack running: services healthy, topics and schemas there, workers ready.
@@ -71,8 +70,9 @@ def up(
             home.write_stack(document)
         _start_supervisor(home, document)
         _await_services(home, stack, on_progress)
-        if wanted:
+        if wanted and provisioned:
             _provision(home, on_progress)
+        if wanted:
             _have_workers(home, document, wanted, worker_command, on_progress)
     return status(settings)
 
@@ -166,18 +166,12 @@ def _await_services(home: Home, stack: Stack, on_progress: Progress) -> None:
 
 def _provision(home: Home, on_progress: Progress) -> None:
     """Topics and schemas, by the code of today rather than by the supervisor's of yesterday."""
-    if importlib.util.find_spec("eventlog.provision") is None:
-        return
-    on_progress("topics and schemas", "checking")
-    stack_file = home.read_stack()["settings"]
-    settings = Settings(home=home.path, **stack_file)
-    provision = importlib.import_module("eventlog.provision").provision
-    result = provision(settings)
-    if inspect.iscoroutine(result):
-        import asyncio
+    from eventlog.discovery import catalog  # imports every domain: only where that is wanted
+    from eventlog.provision import provision
 
-        asyncio.run(result)
-    on_progress("topics and schemas", "ready")
+    on_progress(TOPICS, "checking")
+    provision(Settings(home=home.path, **home.read_stack()["settings"]), catalog())
+    on_progress(TOPICS, "ready")
 
 
 def _have_workers(

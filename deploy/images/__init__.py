@@ -1,0 +1,1 @@
+"""Images of the backing services, for machines that can pull none."""
