@@ -1,0 +1,150 @@
+"""Each command is decided once and each fact kept once, whatever happens to workers and services."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eventlog.codec import Codec
+from eventlog.provision import provision
+from eventlog.settings import Settings
+from tests.backing import Backing
+from tests.runtime.counting import CATALOG, COUNTING, Count, Counted
+from tests.runtime.harness import Workers, codec_of, consumed, header, publish, read_all, seeded, wait_until
+
+RECOVERY_S = 60
+PROCESSORS = ("counting.decider", "counting.enricher")
+
+
+@pytest.fixture(scope="module")
+def codec(settings: Settings) -> Codec:
+    provision(settings, CATALOG)
+    return codec_of(settings, CATALOG)
+
+
+@pytest.fixture
+def workers(backing: Backing, tmp_path: Path) -> Iterator[Workers]:
+    started = Workers(backing.env, tmp_path)
+    yield started
+    started.stop()
+
+
+def commands(prefix: str, count: int, counters: int, seed_of: int | None = None) -> list[tuple[str, Count]]:
+    """Commands under unique ids, one in twenty of them twice."""
+    rng = seeded(seed_of)
+    made: list[tuple[str, Count]] = []
+    for i in range(count):
+        counter = f"{prefix}-{rng.randrange(counters)}"
+        made.append((f"{prefix}:{i}", Count(counter_id=counter, number=rng.randrange(1, 9))))
+        if rng.random() < 0.05:
+            made.append(made[-rng.randrange(1, min(50, len(made)) + 1)])
+    return made
+
+
+def all_decided(settings: Settings) -> bool:
+    topics = {"counting.decider": "commands", "counting.enricher": "events"}
+    return all(consumed(settings, group, COUNTING.topic(kind)) for group, kind in topics.items())
+
+
+def check_invariants(settings: Settings, codec: Codec, prefix: str, published: list[tuple[str, Count]]) -> None:
+    """No command lost or decided twice, versions without gaps, totals and derived facts equal to a plain fold."""
+    expected: dict[str, list[tuple[str, int]]] = {}
+    seen = set()
+    for command_id, command in published:
+        if command_id not in seen:
+            seen.add(command_id)
+            expected.setdefault(command.counter_id, []).append((command_id, command.number))
+    decided: dict[str, list[tuple[str, int]]] = {}
+    totals: Counter[str] = Counter()
+    events = COUNTING.topic("events")
+    for record in read_all(settings, events):
+        event = codec.decode(record.value, events)
+        assert isinstance(event, Counted)
+        if not event.counter_id.startswith(prefix + "-"):
+            continue
+        stream = decided.setdefault(event.counter_id, [])
+        stream.append((header(record, "ce_causationid"), event.number))
+        totals[event.counter_id] += event.number
+        assert int(header(record, "ce_sequence")) == len(stream), "versions have gaps"
+        assert event.total == totals[event.counter_id], "state was lost or doubled"
+    assert decided == expected
+    doubled: dict[str, list[int]] = {}
+    enriched = COUNTING.topic("enriched")
+    for record in read_all(settings, enriched):
+        fact = codec.decode(record.value, enriched)
+        doubled.setdefault(fact.counter_id, []).append(fact.number)  # type: ignore[attr-defined]
+        assert fact.count == len(doubled[fact.counter_id])  # type: ignore[attr-defined]
+    assert {k: v for k, v in doubled.items() if k.startswith(prefix + "-")} == {
+        counter: [2 * number for _, number in rows] for counter, rows in expected.items()
+    }
+
+
+def test_kill_9_of_random_workers(settings: Settings, codec: Codec, workers: Workers) -> None:
+    rng = seeded()
+    for name in ("a", "b"):
+        workers.start(name, *PROCESSORS)
+    workers.wait_ready()
+    published = commands("kill", 60_000, 300)
+    chunk = len(published) // 10
+    for i in range(0, len(published), chunk):
+        publish(settings, codec, COUNTING.topic("commands"), published[i : i + chunk])
+        time.sleep(rng.uniform(0.0, 1.0))
+        name = rng.choice("ab")
+        workers.kill(name)
+        workers.start(name)
+    wait_until(lambda: all_decided(settings), RECOVERY_S, "everything decided and enriched", workers.logs)
+    check_invariants(settings, codec, "kill", published)
+
+
+def test_paused_zombie_that_wakes_after_its_partitions_moved(
+    settings: Settings, codec: Codec, workers: Workers
+) -> None:
+    for name in ("a", "b"):
+        workers.start(name, *PROCESSORS)
+    workers.wait_ready()
+    published = commands("zombie", 60_000, 300)
+    half = len(published) // 2
+    publish(settings, codec, COUNTING.topic("commands"), published[:half])
+    workers.signal("a", signal.SIGSTOP)
+    publish(settings, codec, COUNTING.topic("commands"), published[half:])
+    wait_until(lambda: all_decided(settings), RECOVERY_S, "the other worker took over", workers.logs)
+    workers.signal("a", signal.SIGCONT)
+    more = commands("zombie", 5_000, 300)
+    more = [(f"more:{command_id}", command) for command_id, command in more]
+    publish(settings, codec, COUNTING.topic("commands"), more)
+    wait_until(lambda: all_decided(settings), RECOVERY_S, "both go on", workers.logs)
+    workers.wait_ready()
+    check_invariants(settings, codec, "zombie", published + more)
+
+
+def test_broker_killed_and_back(settings: Settings, codec: Codec, workers: Workers, backing: Backing) -> None:
+    workers.start("a", *PROCESSORS)
+    workers.wait_ready()
+    published = commands("broker", 40_000, 300)
+    publish(settings, codec, COUNTING.topic("commands"), published)
+    backing.restart("kafka", kill=True)
+    more = [(f"more:{command_id}", command) for command_id, command in commands("broker", 1_000, 300)]
+    publish(settings, codec, COUNTING.topic("commands"), more)
+    wait_until(lambda: all_decided(settings), RECOVERY_S, "recovered by itself", workers.logs)
+    check_invariants(settings, codec, "broker", published + more)
+
+
+def test_workers_come_and_go(settings: Settings, codec: Codec, workers: Workers) -> None:
+    workers.start("a", *PROCESSORS)
+    workers.wait_ready()
+    published = commands("rebalance", 60_000, 300)
+    third = len(published) // 3
+    publish(settings, codec, COUNTING.topic("commands"), published[:third])
+    workers.start("b", *PROCESSORS)
+    publish(settings, codec, COUNTING.topic("commands"), published[third : 2 * third])
+    workers.wait_ready()
+    workers.signal("a", signal.SIGTERM)
+    publish(settings, codec, COUNTING.topic("commands"), published[2 * third :])
+    assert workers.processes["a"].wait(30) == 0
+    wait_until(lambda: all_decided(settings), RECOVERY_S, "the one that stayed took over", workers.logs)
+    check_invariants(settings, codec, "rebalance", published)
