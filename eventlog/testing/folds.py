@@ -1,0 +1,29 @@
+"""Folds of facts in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from eventlog.envelope import Meta, event_id
+from eventlog.memory import MemoryRows
+from eventlog.message import Event
+from eventlog.models import Row
+from eventlog.operations import coalesce
+from eventlog.roles import Projection
+
+
+def meta_of(event: Event, time: datetime, version: int) -> Meta:
+    """What rides beside an event in the log, for one that was not read from there."""
+    stream = event.stream
+    return Meta(event_id(stream, version), type(event).__name__, stream, time, version)
+
+
+def fold(projection: Projection, facts: Iterable[tuple[Event, Meta]], cuts: Sequence[int] = ()) -> list[Row]:
+    """Rows of the model after the facts, applied in batches that end at `cuts`; in one batch where there are none."""
+    rows, listed = MemoryRows(projection.model), list(facts)
+    edges = [0, *sorted(cuts), len(listed)]
+    for start, end in zip(edges, edges[1:], strict=False):
+        batch = listed[start:end]
+        rows.apply(coalesce(op for event, meta in batch for op in projection.on(event, meta)))
+    return list(rows.scan())
