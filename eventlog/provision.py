@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,  # type: ignore[attr-defined]  # re-exported without saying so
+    NewTopic,  # type: ignore[attr-defined]
+    ResourceType,  # type: ignore[attr-defined]
+)
 
 from eventlog import discovery
 from eventlog.errors import OnefactError, ServiceAway
@@ -32,9 +37,9 @@ def provision(settings: Settings, catalog: Catalog | None = None) -> None:
     settings.required("kafka", "registry")
     catalog = catalog or discovery.catalog()
     ensure_topics(settings, catalog.topics)
-    registry = Registry(settings.registry)
-    for cls in catalog.message_types:
-        registry.register(record_name(cls), schema_text(cls))
+    with Registry(settings.registry) as registry:
+        for cls in catalog.message_types:
+            registry.register(record_name(cls), schema_text(cls))
 
 
 def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:

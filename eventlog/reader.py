@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -48,7 +49,7 @@ class LogReader:
     def close(self) -> None:
         self._consumer.close()
 
-    def __enter__(self) -> LogReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,16 +119,15 @@ class LogReader:
             by_partition: dict[Partition, list[Message]] = {}
             reached: dict[Partition, int] = {}
             for message in messages:
-                key = (message.topic(), message.partition())
+                key, offset, error = (message.topic() or "", message.partition() or 0), message.offset() or 0, message.error()
                 if key not in ends:
                     continue
-                error = message.error()
                 if error is None:
-                    if message.offset() < ends[key]:
+                    if offset < ends[key]:
                         by_partition.setdefault(key, []).append(message)
-                    reached[key] = message.offset() + 1
+                    reached[key] = offset + 1
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    reached[key] = max(message.offset(), reached.get(key, 0))
+                    reached[key] = max(offset, reached.get(key, 0))
                 else:
                     raise self._away(KafkaException(error))
             for key, position in reached.items():
@@ -149,5 +149,5 @@ def to_record(message: Message) -> Record:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        message.headers() or (),
+        message.headers() or (),  # type: ignore[arg-type]  # the client always gives a list of (str, bytes)
     )

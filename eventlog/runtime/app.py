@@ -96,7 +96,7 @@ class Consumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(self.can_resume_flow.wait())
         wanted = {tp: self._epochs[tp] for tp in self._open - self._full}
         if self.should_stop or not wanted:
             self._changed.clear()
@@ -110,10 +110,15 @@ class Consumer(driver.Consumer):
                 continue
             last = found[-1]
             value = Batch(found, wanted[tp])
-            yield tp, ConsumerMessage(
-                tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, (), None, value, None,
-                0, 0, tp, generation_id=generation,
-            )  # fmt: skip
+            yield tp, self._as_message(tp, last, value, generation)
+
+    @staticmethod
+    def _as_message(tp: TP, last: Any, value: Any, generation: int) -> ConsumerMessage:
+        seconds = last.timestamp / 1000
+        return ConsumerMessage(
+            tp.topic, tp.partition, last.offset, seconds, last.timestamp_type, None, None, value, None, 0, 0, tp,
+            generation_id=generation,
+        )  # fmt: skip
 
     async def perform_seek(self) -> None:
         """Nothing: every runner positions its own partition."""
@@ -138,7 +143,7 @@ class Transport(driver.Transport):
     Consumer = Consumer
 
 
-class PassThrough(faust.Schema):  # type: ignore[misc]
+class PassThrough(faust.Schema[Any, Any]):
     """Hands a whole fetch to the agent, undecoded."""
 
     def loads_key(self, app: Any, message: Any, **_: Any) -> None:
@@ -174,7 +179,7 @@ class PartitionFeed:
             return None
 
 
-class RoleApp(faust.App):  # type: ignore[misc]
+class RoleApp(faust.App):
     """One role as a Faust app: its consumer group is the role's name, its tasks are made by `new_task(topic, partition)`."""
 
     def __init__(
@@ -184,11 +189,13 @@ class RoleApp(faust.App):  # type: ignore[misc]
         self.runners: dict[TP, Runner] = {}
         self.assigned_once = False
         named = "worker_name" in settings.model_fields_set
+        datadir = settings.home / "faust" / settings.worker_name  # Faust wants one, and keeps nothing in it here
+        datadir.mkdir(parents=True, exist_ok=True)
         super().__init__(
             role,
             broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
             store="memory://",
-            datadir=str(settings.home / "faust" / f"{settings.worker_name}"),
+            datadir=str(datadir),
             topic_disable_leader=True,
             topic_allow_declare=False,  # topics are provisioned, and checked, before
             web_enabled=False,
@@ -207,16 +214,16 @@ class RoleApp(faust.App):  # type: ignore[misc]
         for topic, partitions in topics.items():
             source = self.topic(topic, schema=PassThrough(), partitions=partitions)
             self.agent(source, name=f"{role}.{topic}")(self._feed)
-        self.on_partitions_revoked.connect(self._revoked)
-        self.on_partitions_assigned.connect(self._assigned)
+        self.on_partitions_revoked.connect(self._revoked)  # type: ignore[arg-type]  # Faust sends what is declared here
+        self.on_partitions_assigned.connect(self._assigned)  # type: ignore[arg-type]
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
 
     @property
     def batches(self) -> Consumer:
-        consumer: Consumer = self.consumer
-        return consumer
+        assert isinstance(self.consumer, Consumer)
+        return self.consumer
 
     @property
     def ready(self) -> bool:
@@ -230,12 +237,12 @@ class RoleApp(faust.App):  # type: ignore[misc]
             if runner is not None and self.batches.is_current(tp, event.value):
                 runner.offer(event.value.records)
 
-    async def _revoked(self, app: Any, revoked: Iterable[TP], **_: Any) -> None:
+    async def _revoked(self, _app: Any, revoked: Iterable[TP], **_: Any) -> None:
         # Before every rebalance everything is revoked, and most of it comes back: tasks are kept until it is
         # known. That is safe, because an owner in between would have fenced them.
         await asyncio.gather(*(self.runners[tp].hold() for tp in set(revoked) & self.runners.keys()))
 
-    async def _assigned(self, app: Any, assigned: Iterable[TP], **_: Any) -> None:
+    async def _assigned(self, _app: Any, assigned: Iterable[TP], **_: Any) -> None:
         now = set(assigned)
         await asyncio.gather(*(self.runners.pop(tp).stop() for tp in self.runners.keys() - now))
         for runner in self.runners.values():

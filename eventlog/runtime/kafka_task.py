@@ -185,7 +185,7 @@ class EnrichTask(KafkaTask):
         return self._step
 
     async def open(self) -> int:
-        position = await super().open()
+        position: int = await super().open()
         await asyncio.to_thread(self._references.wait_whole)  # a fact enriched without them would stay wrong
         return position
 

@@ -50,6 +50,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._dead: AIOKafkaProducer | None = None
         self._references: ReferenceReader | None = None
+        self._registry: Registry | None = None
 
     async def run(self) -> int:
         """Exit code: 0 after a signal, 1 when a role's app broke."""
@@ -84,7 +85,8 @@ class Worker:
 
     def _prepare(self) -> Codec:
         provision(self._settings, self._catalog)
-        codec = Codec(Registry(self._settings.registry), self._catalog.message_types)
+        self._registry = self._registry or Registry(self._settings.registry)
+        codec = Codec(self._registry, self._catalog.message_types)
         projections = [r for r in self._roles if isinstance(r, Projection)]
         for name in dict.fromkeys(p.model.store for p in projections):
             if name not in self._stores:
@@ -155,6 +157,8 @@ class Worker:
             await self._dead.stop()
         for store in self._stores.values():
             store.close()
+        if self._registry:
+            self._registry.close()
         log.info("stopped")
 
     @property

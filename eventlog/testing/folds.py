@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import pairwise
 
 from eventlog.envelope import Meta, event_id
 from eventlog.memory import MemoryRows
@@ -23,7 +24,7 @@ def fold(projection: Projection, facts: Iterable[tuple[Event, Meta]], cuts: Sequ
     """Rows of the model after the facts, applied in batches that end at `cuts`; in one batch where there are none."""
     rows, listed = MemoryRows(projection.model), list(facts)
     edges = [0, *sorted(cuts), len(listed)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         batch = listed[start:end]
         rows.apply(coalesce(op for event, meta in batch for op in projection.on(event, meta)))
     return list(rows.scan())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,8 +126,10 @@ def header(record: Record, name: str) -> str:
     return found.decode()
 
 
-def codec_of(settings: Settings, catalog: Catalog) -> Codec:
-    return Codec(Registry(settings.registry), catalog.message_types)
+@contextlib.contextmanager
+def codec_of(settings: Settings, catalog: Catalog) -> Iterator[Codec]:
+    with Registry(settings.registry) as registry:
+        yield Codec(registry, catalog.message_types)
 
 
 def consumed(settings: Settings, group: str, topic: Topic) -> bool:

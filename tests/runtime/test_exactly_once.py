@@ -22,9 +22,10 @@ PROCESSORS = ("counting.decider", "counting.enricher")
 
 
 @pytest.fixture(scope="module")
-def codec(settings: Settings) -> Codec:
+def codec(settings: Settings) -> Iterator[Codec]:
     provision(settings, CATALOG)
-    return codec_of(settings, CATALOG)
+    with codec_of(settings, CATALOG) as made:
+        yield made
 
 
 @pytest.fixture
