@@ -1,0 +1,165 @@
+"""The law of every store: however operations are split into batches, its rows are those of the one-by-one fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventlog.decimals import DIGITS_MAX, PLACES
+from eventlog.digest import digest
+from eventlog.errors import Fenced
+from eventlog.memory import MemoryRows
+from eventlog.models import ColumnType, Hash, Model, SortedSet, Table
+from eventlog.operations import Add, Append, Operation, Put, Remove, coalesce
+from projections.stores import open_store
+from tests.stores.conftest import fresh_name
+
+VALUES: dict[ColumnType, tuple[ColumnType, ...]] = {
+    name: (name,) for name in ("text", "integer", "decimal", "boolean", "time")
+}
+COLUMNS: dict[str, ColumnType] = {f"a_{name}": name for name in VALUES} | {"more": "decimal"}
+NUMBERS = ("integer", "decimal")
+ANY = {
+    "text": st.text(max_size=6),
+    "integer": st.integers(-(2**40), 2**40),
+    "decimal": st.decimals(
+        min_value=-(10 ** (DIGITS_MAX - PLACES)) + 1,
+        max_value=10 ** (DIGITS_MAX - PLACES) - 1,
+        places=PLACES,
+    )
+    | st.integers(-(10**20), 10**20).map(Decimal)
+    | st.sampled_from([Decimal(0), Decimal("1E+3"), Decimal("-0.0"), Decimal("1.10")]),
+    "boolean": st.booleans(),
+    "time": st.datetimes(timezones=st.just(UTC)),
+}
+
+
+def table() -> Table:
+    return Table(fresh_name("fold"), ("key", "number"), {"key": "text", "number": "integer", **COLUMNS})
+
+
+def hashes() -> Hash:
+    maps: dict[str, ColumnType] = {"held": "decimal", "named": "text"}
+    return Hash(fresh_name("fold"), ("key",), {"key": "text", **COLUMNS, "held": "decimal"}, maps=maps)
+
+
+def scores() -> SortedSet:
+    return SortedSet(fresh_name("fold"), ("key",), {"key": "text", "score": "decimal"}, score="score")
+
+
+CASES = {
+    "memory-table": ("memory", table),
+    "memory-hash": ("memory", hashes),
+    "memory-scores": ("memory", scores),
+    "postgres-table": ("postgres", table),
+    "redis-hash": ("redis", hashes),
+    "redis-scores": ("redis", scores),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Model]]:
+    name, make = CASES[request.param]
+    where = None if name == "memory" else request.getfixturevalue("scratch")
+    store, model = open_store(name, where), make()
+    store.prepare([model])
+    yield store, model
+    store.close()
+
+
+def writable(model: Model) -> dict[str, ColumnType]:
+    """What an operation may name: columns that are neither key nor map, and entries of maps."""
+    maps = model.maps if isinstance(model, Hash) else {}
+    names = {name: kind for name, kind in model.columns.items() if name not in (*model.key, *maps)}
+    return names | {f"{name}.{entry}": kind for name, kind in maps.items() for entry in ("A", "B.C", "é: {}", "")}
+
+
+@st.composite
+def batches(draw: st.DrawFn, model: Model) -> list[list[Operation]]:
+    """Operations on few keys, so that they meet, split anywhere."""
+    keys = draw(st.lists(st.tuples(*(ANY[model.columns[name]] for name in model.key)), min_size=1, max_size=4))
+    columns = writable(model)
+    puts = st.dictionaries(st.sampled_from(sorted(columns)), st.none(), max_size=4).flatmap(
+        lambda names: st.fixed_dictionaries({name: st.none() | ANY[columns[name]] for name in names})
+    )
+    numbers = [name for name, kind in columns.items() if kind in NUMBERS]
+    adds = st.dictionaries(st.sampled_from(numbers), st.none(), min_size=1, max_size=3).flatmap(
+        lambda names: st.fixed_dictionaries({name: ANY[columns[name]] for name in names})
+    )
+    operation = st.one_of(
+        st.builds(Put, st.sampled_from(keys), puts),
+        st.builds(Add, st.sampled_from(keys), adds),
+        st.builds(Append, st.sampled_from(keys), puts),
+        st.builds(Remove, st.sampled_from(keys)),
+    )
+    return [appendable for appendable in _valid(draw(st.lists(st.lists(operation, max_size=8), max_size=6)))]
+
+
+def _valid(drawn: list[list[Operation]]) -> list[list[Operation]]:
+    """Rows are appended only where there are none: that is the caller's promise."""
+    there: set[Any] = set()
+    for batch in drawn:
+        for place, operation in enumerate(batch):
+            if isinstance(operation, Append) and operation.key in there:
+                batch[place] = Put(operation.key, operation.values)
+            if isinstance(operation, Remove):
+                there.discard(operation.key)
+            else:
+                there.add(operation.key)
+    return drawn
+
+
+@settings(
+    max_examples=120,
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_any_split_into_batches_gives_the_fold(case: tuple[Any, Model], data: st.DataObject) -> None:
+    store, model = case
+    drawn = data.draw(batches(model))
+    reference = MemoryRows(model)
+    version = store.create_version(model)
+    sink = store.sink(model, "facts", 0, version)
+    position = sink.open()
+    try:
+        for batch in drawn:
+            for operation in batch:
+                reference.apply(coalesce([operation]))
+            if data.draw(st.booleans(), label="another owner takes over"):
+                assert sink.open() == position
+            sink.apply(coalesce(batch), position + 1)
+            position += 1
+        wanted, found = list(reference.scan()), list(store.scan(model, version))
+        if isinstance(model, Hash):
+            found.sort(key=lambda row: row["key"])
+        assert found == wanted
+        assert digest(found) == digest(wanted)
+        for batch in drawn:
+            for operation in batch:
+                assert store.get(model, operation.key, version) == reference.get(operation.key)
+    finally:
+        sink.close()
+        store.drop_version(model, version)
+
+
+def test_the_fold_notices_a_lost_fence(case: tuple[Any, Model]) -> None:
+    """The law's own fixture works: a batch applied twice would not pass as once."""
+    store, model = case
+    sink = store.sink(model, "facts", 0)
+    sink.open()
+    again = store.sink(model, "facts", 0)
+    again.open()
+    again.apply({}, 1)
+    with pytest.raises(Fenced):
+        sink.apply({}, 1)
+    sink.close()
+    again.close()
