@@ -116,6 +116,7 @@ class Supervisor:
         self.stopping = threading.Event()
         self._writing = threading.Lock()
         self._seen_ns = 0
+        self._revision = -1
 
     def run(self) -> None:
         """Keep everything running until SIGTERM; then drain the workers, then stop the services."""
@@ -149,6 +150,7 @@ class Supervisor:
             if name not in self.keepers:
                 self._keep(Worker(self.home, document, spec))
         self.specs = wanted
+        self._revision = document.get("revision", 0)
         self.write_state()
 
     def _keep(self, kept: Kept) -> None:
@@ -169,7 +171,7 @@ class Supervisor:
     def write_state(self) -> None:
         """Tell `up` how it goes."""
         with self._writing:
-            state: dict[str, Any] = {
+            kept: dict[str, Any] = {
                 keeper.name: {
                     "failures": keeper.failures,
                     "problem": keeper.problem,
@@ -177,6 +179,7 @@ class Supervisor:
                 }
                 for keeper in list(self.keepers.values())
             }
+            state = {"revision": self._revision, "kept": kept}
             write_private(self.home.run / "state.json", json.dumps(state))
 
 

@@ -185,10 +185,13 @@ def _have_workers(
     document = dict(before)
     add_workers(document, wanted, command)
     if document != before:
+        document["revision"] = before.get("revision", 0) + 1
         home.write_stack(document)
     workers = [Worker(home, document, spec) for spec in workers_of(document)]
     ready = {worker.name: worker.ready for worker in workers}
-    _await(home, ready, WORKERS_TIMEOUT_S, "ready", on_progress)
+    _await(
+        home, ready, WORKERS_TIMEOUT_S, "ready", on_progress, document.get("revision", 0)
+    )
 
 
 def _await(
@@ -197,6 +200,7 @@ def _await(
     timeout_s: float,
     goal: str,
     on_progress: Progress,
+    revision: int = -1,
 ) -> None:
     """Wait for all; `NotUp` names the one that failed or is late, with the end of its log."""
     waiting = dict(waiting)
@@ -205,7 +209,7 @@ def _await(
         on_progress(name, "starting")
     while True:
         # The supervisor asks already; a second opinion is had once, when it is content.
-        reports = _reports(home)
+        reports = _reports(home, revision)
         for name, done in list(waiting.items()):
             if reports.get(name, {}).get("healthy") and done():
                 del waiting[name]
@@ -227,13 +231,14 @@ def _await(
         time.sleep(LOOK_S)
 
 
-def _reports(home: Home) -> dict[str, dict[str, Any]]:
-    """What the supervisor that runs now says of each process."""
+def _reports(home: Home, revision: int) -> dict[str, dict[str, Any]]:
+    """What the supervisor says of each process, once it follows this revision of stack.json."""
     try:
-        reports: dict[str, dict[str, Any]] = json.loads((home.run / "state.json").read_text())
+        state = json.loads((home.run / "state.json").read_text())
     except FileNotFoundError:
         return {}
-    return reports
+    kept: dict[str, dict[str, Any]] = state["kept"]
+    return kept if state["revision"] >= revision else {}
 
 
 def _stop(kept: Service | Worker, on_progress: Progress) -> None:

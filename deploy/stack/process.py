@@ -30,6 +30,9 @@ class Launch:
     user: tuple[int, int] | None = None
 
 
+_children: list[subprocess.Popen[bytes]] = []
+"""Kept to the end: they are meant to outlive this process, which Python would warn about."""
+
 # The process writes its pid before it becomes the program, through a file that is open already.
 # So there is no moment in which it runs and is not recorded, even when its parent is killed.
 _RECORD_THEN_RUN = 'echo $$ >&0; exec "$@" </dev/null'
@@ -88,7 +91,8 @@ class KeptProcess:
 
     def start(self, launch: Launch) -> None:
         """Start it unless it runs already, in a session of its own so that no Ctrl-C reaches it."""
-        self._child = None if self._child and self._child.poll() is not None else self._child
+        _children[:] = [child for child in _children if child.poll() is None]
+        self._child = self._child if self._child in _children else None
         if self.alive():
             return
         record = os.open(self.record, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -109,6 +113,7 @@ class KeptProcess:
                 group=gid,
                 extra_groups=None if uid is None else [],
             )
+            _children.append(self._child)
         finally:
             os.close(record)
             os.close(output)
