@@ -50,6 +50,9 @@ def parse(text: object, field: str) -> Decimal:
     (over 38 digits, over 26 before the point or over 12 after it).
     """
     try:
+        # Decimal also takes 1_000 and the digits of other scripts, which other readers of a command do not.
+        if isinstance(text, str) and ("_" in text or not text.isascii()):
+            raise ValueError
         number = Decimal(text)  # type: ignore[arg-type]
     except (decimal.InvalidOperation, ValueError, TypeError):
         raise Refused("not_a_number", f"{field} is not a number: {str(text)[:60]!r}") from None
