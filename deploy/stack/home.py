@@ -8,7 +8,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(handle, "w") as file:
         file.write(text)
     os.replace(temporary, path)
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(24)
 
 
 class Home:
@@ -56,7 +60,7 @@ class Home:
     def write_stack(self, document: dict[str, Any]) -> None:
         write_private(self.stack_file, json.dumps(document, indent=2) + "\n")
 
-    def secret(self, name: str) -> str:
+    def secret(self, name: str, make: Callable[[], str] = _password) -> str:
         """The password of a service: generated on first use, then kept, since the data carries it."""
         path = self.path / "secrets.json"
         with self.lock("secrets"):
@@ -65,7 +69,7 @@ class Home:
             except FileNotFoundError:
                 kept = {}
             if name not in kept:
-                kept[name] = secrets.token_urlsafe(24)
+                kept[name] = make()
                 write_private(path, json.dumps(kept, indent=2) + "\n")
             return kept[name]
 

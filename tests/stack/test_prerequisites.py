@@ -57,7 +57,8 @@ def test_no_java(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     base = free_port_base()
     with socket.create_server((HOST, base)):
-        with pytest.raises(Missing, match=f"port {base}, which kafka needs, is taken by .* \\(pid {os.getpid()}\\)"):
+        says = f"port {base}, which kafka needs, is taken by .* \\(pid {os.getpid()}\\)"
+        with pytest.raises(Missing, match=says):
             up(Settings(home=tmp_path / "home", port_base=base), kind="embedded")
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -60,11 +61,11 @@ class EmbeddedService(ABC):
     def require(self, progress: Progress) -> None:
         self.fetch(progress)
         if not self.alive():
-            self._require_ports()
+            require_ports(self.name, self.ports)
 
     def start(self) -> None:
         if not self.alive():
-            self._require_ports()
+            require_ports(self.name, self.ports)
             self.process.start(self.prepare())
 
     def alive(self) -> bool:
@@ -79,13 +80,15 @@ class EmbeddedService(ABC):
     def pid(self) -> int | None:
         return self.process.pid()
 
-    def _require_ports(self) -> None:
-        for port in self.ports:
-            if not port_free(port):
-                raise Missing(
-                    f"port {port}, which {self.name} needs, is taken{_holder(port)}: "
-                    "stop that program, or set ONEFACT_PORT_BASE"
-                )
+
+def require_ports(name: str, ports: Iterable[int]) -> None:
+    """`Missing`, naming who listens, when one of the ports is taken."""
+    for port in ports:
+        if not port_free(port):
+            raise Missing(
+                f"port {port}, which {name} needs, is taken{_holder(port)}: "
+                "stop that program, or set ONEFACT_PORT_BASE"
+            )
 
 
 def port_free(port: int) -> bool:

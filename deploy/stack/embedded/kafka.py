@@ -98,10 +98,8 @@ class Kafka(EmbeddedService):
         # What an interrupted format left has no meta.properties: it is written last.
         shutil.rmtree(self.folder / "log", ignore_errors=True)
         tool = [java(), "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", classes]
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        cluster = cluster.replace("-", "_")  # a leading dash would be read as an option
         done = subprocess.run(
-            [*tool, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties],
+            [*tool, "kafka.tools.StorageTool", "format", "-t", new_cluster_id(), "-c", properties],
             env=plain_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -111,6 +109,11 @@ class Kafka(EmbeddedService):
         )
         if done.returncode != 0:
             raise NotUp(f"kafka could not format its storage: {(done.stderr or done.stdout)[-300:]}")
+
+
+def new_cluster_id() -> str:
+    """Random bytes as Kafka writes them; without a dash, which in front would be an option."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
 
 
 _LOGGING = """\
