@@ -141,8 +141,8 @@ class Reader:
         """
         found = self._found.get(model) or self._find(model)
         if as_of is None and at_least is None:
-            if type(key) is str and found.plain:
-                return found.store.get(found.model, (key,), version)
+            if type(key) is str and found.plain and version is None:
+                return found.store.get(found.model, (key,))
         else:
             deadline = Deadline(timeout_s)
             if at_least is not None:
@@ -154,6 +154,8 @@ class Reader:
                 whole = () if key is None else key_of(found.model, key)
                 rows = self.histories.fold(found.projection, whole, parse_point(as_of), deadline)
                 return rows.get(whole) if len(whole) == len(found.model.key) else _starting(found.model, rows.scan(), whole)
+        if version is not None and version not in found.store.versions(found.model):
+            raise NotFound(f"read model {model} has no version {version}; see `onefact models`")
         if key is None:
             return list(found.store.scan(found.model, version))
         whole = key_of(found.model, key)

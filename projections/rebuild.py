@@ -27,7 +27,8 @@ AWAY_TIMEOUT_S = 60.0
 AWAY_PAUSE_S = 0.5
 
 Place = tuple[str, int]
-OnRecords = Callable[[int], None]
+OnAdvance = Callable[[int], None]
+"""Told how many offsets the fold has come further."""
 
 
 class RebuildDisturbed(OnefactError):
@@ -72,7 +73,7 @@ class Rebuild:
         *,
         touched: set[Key] | None = None,
         until: datetime | None = None,
-        on_records: OnRecords | None = None,
+        on_advance: OnAdvance | None = None,
     ) -> None:
         """Bring the version to exactly the target, of which it must not be ahead; `touched` gains the keys of changed rows.
 
@@ -83,6 +84,7 @@ class Rebuild:
         if unknown:
             raise OnefactError(f"{self.model.name} has progress in {sorted(unknown)}, which it does not read")
         waiting: dict[Place, list[Message]] = {place: [] for place in ranges}
+        read_to = {place: begin for place, (begin, _) in ranges.items()}
         try:
             for place, messages, following in self._log.batches(ranges):
                 waiting[place] += messages
@@ -90,8 +92,9 @@ class Rebuild:
                 if last or len(waiting[place]) >= self._batch:
                     self._fold(place, waiting[place], following, touched, until)
                     waiting[place] = []
-                if on_records is not None:
-                    on_records(len(messages))
+                if on_advance is not None:
+                    on_advance(following - read_to[place])
+                    read_to[place] = following
         finally:
             running, self._running = self._running, {}
             for future in running.values():

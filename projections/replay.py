@@ -187,12 +187,12 @@ class _Replay:
         self._total = sum(target.values())
         self._show("building", force=True)
 
-        def on_records(number: int) -> None:
+        def on_advance(number: int) -> None:
             self._done += number
             self._show("building")
 
         started = time.monotonic()
-        rebuild.fold(target, until=until, on_records=on_records)
+        rebuild.fold(target, until=until, on_advance=on_advance)
         self._build_seconds = time.monotonic() - started
 
     def _target(self, point: Point) -> Progress:
