@@ -185,9 +185,7 @@ class Supervisor:
 
 def main() -> int:
     """Run until SIGTERM for the home of `$ONEFACT_HOME`."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     home = Home(Path(os.environ.get("ONEFACT_HOME", ".onefact")))
     home.make()
@@ -205,7 +203,7 @@ def main() -> int:
             supervisor.run()
             (home.run / "supervisor.json").unlink(missing_ok=True)
     except NotUp as error:
-        log.error("%s", error)
+        log.error("%s", error)  # noqa: TRY400 - one line is enough
         return 1
     return 0
 

@@ -62,9 +62,7 @@ def start_backing(folder: Path) -> Backing:
     """Start the services, healthy on return; their data lies below `folder`."""
     from tests.containers import ContainerBacking, docker_answers
 
-    wanted = os.environ.get("ONEFACT_TEST_BACKING") or (
-        "containers" if docker_answers() else "embedded"
-    )
+    wanted = os.environ.get("ONEFACT_TEST_BACKING") or ("containers" if docker_answers() else "embedded")
     if wanted == "containers":
         return ContainerBacking(folder)
     return EmbeddedBacking(folder)

@@ -78,9 +78,7 @@ def image_of(service: str) -> str:
         try:
             client.images.pull(public)
         except DockerException:
-            built = subprocess.run(
-                [str(BUILD), service], capture_output=True, text=True, timeout=900, check=False
-            )
+            built = subprocess.run([str(BUILD), service], capture_output=True, text=True, timeout=900, check=False)
             assert built.returncode == 0, (
                 f"{public} can neither be pulled nor {local} be built; "
                 f"ONEFACT_TEST_BACKING=embedded does without:\n{built.stderr[-800:]}"
@@ -187,9 +185,7 @@ def _kafka(image: str, port: int) -> DockerContainer:
 def _registry(image: str, port: int) -> DockerContainer:
     from testcontainers.core.container import DockerContainer
 
-    container = DockerContainer(image).with_env(
-        "APICURIO_DATASOURCE_URL", "jdbc:h2:file:/tmp/registry;WRITE_DELAY=0"
-    )
+    container = DockerContainer(image).with_env("APICURIO_DATASOURCE_URL", "jdbc:h2:file:/tmp/registry;WRITE_DELAY=0")
     _on_loopback(container, 8080, port)
     return container
 
@@ -197,9 +193,7 @@ def _registry(image: str, port: int) -> DockerContainer:
 def _postgres(image: str, port: int, password: str) -> DockerContainer:
     from testcontainers.community.postgres import PostgresContainer
 
-    container = PostgresContainer(
-        image, username=USER, password=password, dbname=DATABASE, driver=None
-    )
+    container = PostgresContainer(image, username=USER, password=password, dbname=DATABASE, driver=None)
     _on_loopback(container, 5432, port)
     return cast("DockerContainer", container)
 

@@ -53,8 +53,11 @@ class Project:
     def compose(self, *arguments: str) -> None:
         """Run Compose on this project; `NotUp` with its last words."""
         done = run(
-            [*compose_command(), "-p", self.name, "-f", str(COMPOSE_FILE)]
-            + ["--env-file", str(self.variables), *arguments],
+            [
+                *compose_command(),
+                *("-p", self.name, "-f", str(COMPOSE_FILE), "--env-file", str(self.variables)),
+                *arguments,
+            ],
             timeout_s=PULL_TIMEOUT_S,
         )
         if done.returncode != 0:
@@ -152,9 +155,7 @@ class ComposeStack:
         return {service.name: service.address for service in self.services}
 
 
-def run(
-    command: Sequence[str], timeout_s: float = COMMAND_TIMEOUT_S
-) -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str], timeout_s: float = COMMAND_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
     """A command of Docker, without any variable that Compose could take for one of its file's."""
     docker = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
     return subprocess.run(

@@ -20,11 +20,9 @@ class ExternalService:
         self.address = address
         self.url = health.without_credentials(address)
 
-    def require(self, progress: Progress) -> None:
+    def require(self, progress: Progress) -> None:  # noqa: ARG002 - nothing is fetched
         if not self.address:
-            raise ServiceAway(
-                self.name, f"its address is not known; set ONEFACT_{self.name.upper()}"
-            )
+            raise ServiceAway(self.name, f"its address is not known; set ONEFACT_{self.name.upper()}")
         if not self.healthy():
             raise ServiceAway(
                 self.name,

@@ -40,9 +40,7 @@ def kafka(bootstrap: str) -> bool:
     # A plain connection first: a client of a broker that is away retries in the background.
     if not any(_listens(address) for address in bootstrap.split(",")):
         return False
-    client = AdminClient(
-        {"bootstrap.servers": bootstrap, "socket.timeout.ms": 2000, "log_level": 0}, logger=_quiet
-    )
+    client = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 2000, "log_level": 0}, logger=_quiet)
     try:
         return bool(client.list_topics(timeout=TIMEOUT_S).brokers)
     except KafkaException:
@@ -87,9 +85,7 @@ def postgres(url: str) -> bool:
 def redis_server(url: str) -> bool:
     """True when it answers and its data is loaded."""
     try:
-        with redis.Redis.from_url(
-            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-        ) as client:
+        with redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

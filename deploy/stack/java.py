@@ -22,8 +22,7 @@ def java_home() -> Path:
         if (version := _version(home)) is not None and version >= OLDEST:
             return home
     raise Missing(
-        f"Java {OLDEST} or newer is missing: install a JDK and put it on PATH, "
-        "or pip install 'onefact[embedded]'"
+        f"Java {OLDEST} or newer is missing: install a JDK and put it on PATH, or pip install 'onefact[embedded]'"
     )
 
 

@@ -124,9 +124,7 @@ def _plan(home: Home, settings: Settings, kind: StackKind | None) -> dict[str, A
     document = home.read_stack()
     if document and _anything_lives(home, document):
         if kind not in (None, document["stack"]):
-            raise OnefactError(
-                f"the stack in {home.path} runs as {document['stack']}: run `onefact down` first"
-            )
+            raise OnefactError(f"the stack in {home.path} runs as {document['stack']}: run `onefact down` first")
         return document
     return make_plan(home, settings, kind or settings.stack)
 
@@ -189,9 +187,7 @@ def _have_workers(
         home.write_stack(document)
     workers = [Worker(home, document, spec) for spec in workers_of(document)]
     ready = {worker.name: worker.ready for worker in workers}
-    _await(
-        home, ready, WORKERS_TIMEOUT_S, "ready", on_progress, document.get("revision", 0)
-    )
+    _await(home, ready, WORKERS_TIMEOUT_S, "ready", on_progress, revision=document.get("revision", 0))
 
 
 def _await(
@@ -200,6 +196,7 @@ def _await(
     timeout_s: float,
     goal: str,
     on_progress: Progress,
+    *,
     revision: int = -1,
 ) -> None:
     """Wait for all; `NotUp` names the one that failed or is late, with the end of its log."""

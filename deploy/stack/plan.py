@@ -31,9 +31,7 @@ def parse_workers(text: str) -> list[WorkerSpec]:
         name, _, roles = part.partition("=")
         named = tuple(filter(None, (role.strip() for role in roles.split(","))))
         if not re.fullmatch(r"[A-Za-z0-9._-]+", name.strip()) or name.strip() in _RESERVED:
-            raise OnefactError(
-                f"ONEFACT_WORKERS: {part!r} is not NAME=ROLE[,ROLE] with a free name"
-            )
+            raise OnefactError(f"ONEFACT_WORKERS: {part!r} is not NAME=ROLE[,ROLE] with a free name")
         found.append(WorkerSpec(name.strip(), named))
     if len({worker.name for worker in found}) < len(found):
         raise OnefactError("ONEFACT_WORKERS: two workers have the same name")
@@ -75,22 +73,18 @@ def stack_of(home: Home, document: Mapping[str, Any]) -> Stack:
             raise OnefactError(f"{home.stack_file}: no such stack: {other}")
 
 
-def add_workers(
-    document: dict[str, Any], workers: Sequence[WorkerSpec], command: Sequence[str]
-) -> None:
+def add_workers(document: dict[str, Any], workers: Sequence[WorkerSpec], command: Sequence[str]) -> None:
     """Have these workers and no others; each gets a port."""
     first = document["port_base"] + WORKER_SLOT
     document["worker_command"] = list(command)
     document["workers"] = [
-        asdict(worker) | {"port": worker.port or first + index}
-        for index, worker in enumerate(workers)
+        asdict(worker) | {"port": worker.port or first + index} for index, worker in enumerate(workers)
     ]
 
 
 def workers_of(document: Mapping[str, Any]) -> list[WorkerSpec]:
     return [
-        WorkerSpec(worker["name"], tuple(worker["roles"]), worker["port"])
-        for worker in document.get("workers", [])
+        WorkerSpec(worker["name"], tuple(worker["roles"]), worker["port"]) for worker in document.get("workers", [])
     ]
 
 

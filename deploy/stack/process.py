@@ -96,9 +96,7 @@ class KeptProcess:
         if self.alive():
             return
         record = os.open(self.record, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        output = os.open(
-            self.home.log(self.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        output = os.open(self.home.log(self.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             uid, gid = launch.user or (None, None)
             self._child = subprocess.Popen(

@@ -20,7 +20,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200 if ready else 503)
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the library
         pass
 
 

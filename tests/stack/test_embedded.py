@@ -29,9 +29,7 @@ SERVICE_NAMES = {service.name for service in SERVICES}
 
 
 def start(settings: Settings) -> Status:
-    return up(
-        settings, kind="embedded", workers=WORKERS, worker_command=STAND_IN, provisioned=False
-    )
+    return up(settings, kind="embedded", workers=WORKERS, worker_command=STAND_IN, provisioned=False)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 from deploy.stack import Missing, Status, WorkerSpec, cache, down, java, status, up
 from deploy.stack.embedded.base import HOST
 from deploy.stack.home import Home
+from deploy.stack.model import silent
 from deploy.stack.plan import parse_workers
 from deploy.stack.process import KeptProcess, Launch
 from eventlog.errors import OnefactError, ServiceAway
@@ -40,7 +41,7 @@ def test_no_maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONEFACT_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Missing, match="apt-get install maven"):
-        cache.fetched("kafka", lambda step, state: None)
+        cache.fetched("kafka", silent)
     assert not list(tmp_path.glob("*kafka-*")), "an interrupted fetch leaves nothing"
 
 

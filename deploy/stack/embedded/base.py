@@ -55,8 +55,8 @@ class EmbeddedService(ABC):
     def prepare(self) -> Launch:
         """Create what the data folder lacks, and say what to run; idempotent."""
 
-    def settle(self) -> None:
-        """Nothing, for most."""
+    def settle(self) -> None:  # noqa: B027 - most have nothing to set
+        """What is to be set once it is healthy."""
 
     def require(self, progress: Progress) -> None:
         self.fetch(progress)
@@ -86,8 +86,7 @@ def require_ports(name: str, ports: Iterable[int]) -> None:
     for port in ports:
         if not port_free(port):
             raise Missing(
-                f"port {port}, which {name} needs, is taken{_holder(port)}: "
-                "stop that program, or set ONEFACT_PORT_BASE"
+                f"port {port}, which {name} needs, is taken{_holder(port)}: stop that program, or set ONEFACT_PORT_BASE"
             )
 
 

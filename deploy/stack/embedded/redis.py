@@ -20,7 +20,7 @@ class Redis(EmbeddedService):
     def address(self) -> str:
         return f"redis://:{self.home.secret(self.name)}@{HOST}:{self.port}/0"
 
-    def fetch(self, progress: Progress) -> None:
+    def fetch(self, progress: Progress) -> None:  # noqa: ARG002 - a wheel is there or is not
         server_program()
 
     def prepare(self) -> Launch:
@@ -37,9 +37,7 @@ class Redis(EmbeddedService):
             "appendfsync everysec\n"
             'save ""\n',  # the append-only file is enough
         )
-        return Launch(
-            argv=[str(server_program()), str(configuration)], cwd=self.folder, env=plain_environment()
-        )
+        return Launch(argv=[str(server_program()), str(configuration)], cwd=self.folder, env=plain_environment())
 
 
 def server_program() -> Path:
