@@ -190,7 +190,7 @@ def main() -> int:
     home = Home(Path(os.environ.get("ONEFACT_HOME", ".onefact")))
     home.make()
     try:
-        with locked(home.run / "supervisor.lock", timeout_s=5):
+        with locked(home.run / "supervisor.lock", timeout_s=2):
             supervisor = Supervisor(home)
 
             def stop(_number: int, _frame: FrameType | None) -> None:
