@@ -11,6 +11,7 @@ import pytest
 
 from eventlog.decimals import text as digits
 from eventlog.errors import Fenced, NotFound, OnefactError, ServiceAway
+from eventlog.models import Value
 from eventlog.operations import Add, Append, Put, Remove, coalesce
 from tests.stores.conftest import COLUMNS, Subject
 
@@ -30,7 +31,7 @@ def test_rows_and_position_appear_together(subject: Subject) -> None:
     model = subject.model()
     sink, start = subject.opened(model)
     assert start == 0
-    values = {"label": "x", "count": 3, "amount": Decimal("1.50"), "open": False, "seen": NOON}
+    values: dict[str, Value] = {"label": "x", "count": 3, "amount": Decimal("1.50"), "open": False, "seen": NOON}
     sink.apply(coalesce([Put(("a",), values), Append(("b",), {"count": 1})]), 7)
     assert subject.store.get(model, ("a",)) == {"id": "a"} | values
     assert subject.store.get(model, ("b",)) == dict.fromkeys(COLUMNS) | {"id": "b", "count": 1}

@@ -17,6 +17,7 @@ from eventlog.errors import Fenced
 from eventlog.memory import MemoryRows
 from eventlog.models import ColumnType, Hash, Model, SortedSet, Table
 from eventlog.operations import Add, Append, Operation, Put, Remove, coalesce
+from eventlog.settings import Settings
 from projections.stores import open_store
 from tests.stores.conftest import fresh_name
 
@@ -66,7 +67,7 @@ CASES = {
 @pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Model]]:
     name, make = CASES[request.param]
-    where = None if name == "memory" else request.getfixturevalue("scratch")
+    where: Settings = Settings() if name == "memory" else request.getfixturevalue("scratch")
     store, model = open_store(name, where), make()
     store.prepare([model])
     yield store, model

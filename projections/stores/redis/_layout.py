@@ -1,15 +1,16 @@
 """Where a read model's rows are in Redis, and how their values are written.
 
 `onefact:MODEL:live` is the live version's number, `:versions` the set of those that exist, `:last` the highest number
-ever given. Under `onefact:MODEL:vN:` are `progress` (a hash: `topic:partition` to `next fence`) and the rows: for a
-`Hash` one hash `row:KEY` each, with the key's own column too, so that a row without others exists; for a `SortedSet`
-the sorted set `scores` and the hash `exact` with each score's exact text (empty where a row has no score).
-Values are text: plain digits, UTC times, `true` and `false`; a column that is None has no field.
+ever given. Under `onefact:MODEL:vN:` are `progress` (a hash: `topic:partition` to `next fence`), `declared` (what the
+columns mean) and the rows: for a `Hash` one hash `row:KEY` each, with the key's own column too, so that a row without
+others exists; for a `SortedSet` the sorted set `scores` and the hash `exact` with each score's exact text (empty where
+a row has no score). Values are text: plain digits, UTC times, `true` and `false`; a column that is None has no field.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,11 @@ from eventlog.envelope import parse_time, time_text
 from eventlog.errors import BadInput
 from eventlog.memory import shaped
 from eventlog.models import ColumnType, Hash, Key, Model, Row, SortedSet
+
+Writer = tuple[Callable[[Any], str], bool]
+
+WRITERS_MAX = 10_000
+"""Columns are few, but entries of maps may be any number."""
 
 
 class Layout:
@@ -36,6 +42,15 @@ class Layout:
         self.key_kind = model.columns[self.key_column]
         self.base = f"onefact:{model.name}"
         self.live = f"{self.base}:live"
+        self.writers: dict[str, Writer] = {}
+
+    def declared(self) -> list[str]:
+        """What rows of the model mean, name and meaning in turn: rows written under another meaning are not its."""
+        kinds: dict[str, str] = dict(self.model.columns)
+        if isinstance(self.model, Hash):
+            kinds |= {name: f"map of {kind}" for name, kind in self.model.maps.items()}
+        kinds["the model"] = f"{type(self.model).__name__} by {self.key_column}"
+        return [part for named in kinds.items() for part in named]
 
     def prefix(self, version: int) -> str:
         return f"{self.base}:v{version}:"
@@ -45,7 +60,7 @@ class Layout:
         (value,) = key
         if value is None:
             raise BadInput(f"read model {self.model.name}: the key {self.key_column} is None")
-        return shown(self.key_kind, value)
+        return SHOWN[self.key_kind](value)
 
     def kind(self, column: str) -> tuple[ColumnType, bool]:
         """Type of a column, or of an entry of a map (`column.entry`), and whether it is such an entry."""
@@ -56,6 +71,14 @@ class Layout:
         if dot and isinstance(self.model, Hash) and name in self.model.maps:
             return self.model.maps[name], True
         raise KeyError(f"model {self.model.name} has no column {column}; it has {', '.join(self.model.columns)}")
+
+    def writer(self, column: str) -> Writer:
+        """How a column's values are written, and whether it is a map's entry; remembered in `writers` for a while."""
+        kind, entry = self.kind(column)
+        if len(self.writers) >= WRITERS_MAX:
+            self.writers = {}
+        writer = self.writers[column] = (SHOWN[kind], entry)
+        return writer
 
     def row(self, fields: dict[str, str]) -> Row:
         """A row from a hash's fields; those that the model does not have (any more) are left out."""
@@ -85,25 +108,36 @@ def _check_sorted_set(model: SortedSet) -> None:
         )
 
 
-def shown(kind: ColumnType, value: Any) -> str:
-    """A value as Redis keeps it."""
-    match kind:
-        case "text":
-            if not isinstance(value, str):
-                raise TypeError(f"want text, got {value!r}")
-            return value
-        case "decimal":
-            return decimals.text(value if isinstance(value, Decimal) else Decimal(value))
-        case "integer":
-            return str(int(value))
-        case "boolean":
-            return "true" if value else "false"
-        case "time":
-            return time_text(value)
+def text(value: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"want text, got {value!r}")
+    return value
+
+
+def decimal_text(value: Decimal | int) -> str:
+    return decimals.text(value if isinstance(value, Decimal) else Decimal(value))
+
+
+def integer_text(value: int) -> str:
+    return str(int(value))
+
+
+def boolean_text(value: bool) -> str:
+    return "true" if value else "false"
+
+
+SHOWN: dict[ColumnType, Callable[[Any], str]] = {
+    "text": text,
+    "decimal": decimal_text,
+    "integer": integer_text,
+    "boolean": boolean_text,
+    "time": time_text,
+}
+"""A value as Redis keeps it."""
 
 
 def read(kind: ColumnType, text: str) -> str | int | bool | Decimal | datetime:
-    """The value that `shown` wrote."""
+    """The value that was written by `SHOWN`."""
     match kind:
         case "text":
             return text

@@ -52,7 +52,22 @@ local function live_version()
 end
 """
 
-PREPARE = Script(_LIVE + "return live_version()")
+PREPARE = Script(
+    _LIVE
+    + """
+local declared = base .. ':v' .. live_version() .. ':declared'
+local differences = {}
+for i = 1, #ARGV, 2 do
+  local was = redis.call('HGET', declared, ARGV[i])
+  if was and was ~= ARGV[i + 1] then
+    differences[#differences + 1] = ARGV[i] .. ' was ' .. was .. ', not ' .. ARGV[i + 1]
+  end
+end
+if #differences == 0 then redis.call('HSET', declared, unpack(ARGV)) end
+return differences
+"""
+)
+"""Note what the model declares, unless it contradicts what the live version was made with. ARGV: name, meaning ..."""
 
 OPEN = Script(
     _LIVE
@@ -73,6 +88,7 @@ CREATE = Script(
 live_version()
 local version = redis.call('INCR', base .. ':last')
 redis.call('SADD', base .. ':versions', version)
+redis.call('HSET', base .. ':v' .. version .. ':declared', unpack(ARGV))
 return version
 """
 )
@@ -110,7 +126,7 @@ DROP = Script(
     + """
 if live_version() == ARGV[1] then return 0 end
 redis.call('SREM', base .. ':versions', ARGV[1])
-redis.call('DEL', base .. ':v' .. ARGV[1] .. ':progress')
+redis.call('DEL', base .. ':v' .. ARGV[1] .. ':progress', base .. ':v' .. ARGV[1] .. ':declared')
 return 1
 """
 )

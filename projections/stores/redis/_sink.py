@@ -15,7 +15,7 @@ from eventlog.errors import Fenced, NotFound
 from eventlog.models import Hash, Key, SortedSet
 from eventlog.operations import Change
 from projections.stores.redis._connection import connect
-from projections.stores.redis._layout import Layout, read, score, shown
+from projections.stores.redis._layout import Layout, decimal_text, read, score
 from projections.stores.redis._scripts import APPLY, OPEN, VALUES
 
 CACHED_ROWS_MAX = 100_000
@@ -148,15 +148,16 @@ class RedisSink:
             self._known.pop(member, None)
             if change.removed:
                 return
-        columns = self._columns(member, change)
         row = [name, self._layout.key_column, member]
         cleared = [name]
-        for column, value in columns.items():
-            kind, entry = self._layout.kind(column)
+        writers = self._layout.writers
+        for column, value in self._columns(member, change).items():
+            show, entry = writers.get(column) or self._layout.writer(column)
             if value is None or (entry and value == 0):
                 cleared.append(column)
             else:
-                row += (column, shown(kind, value))
+                row.append(column)
+                row.append(show(value))
         batch.rows.append(row)
         if len(cleared) > 1 and not change.reset:
             batch.cleared.append(cleared)
@@ -170,26 +171,28 @@ class RedisSink:
                 return
         columns = self._columns(member, change)
         for name in columns:
-            self._layout.kind(name)
+            self._layout.kind(name)  # raises at one that does not exist
         number = columns.get(column)
         if number is not None:
-            text = shown("decimal", number)
             batch.scores += (score(number), member)
-            batch.exact += (member, text)
+            batch.exact += (member, decimal_text(number))
         elif column in columns or change.reset:
             batch.unscored.append(member)
             batch.exact += (member, "")
         else:
             batch.made.append(member)
 
-    def _columns(self, member: str, change: Change) -> dict[str, Any]:
+    def _columns(self, member: str, change: Change) -> Mapping[str, Any]:
         """The row's columns as they become: what is put, and the sums of what is added."""
-        columns = {name: value for name, value in change.puts.items() if name != self._layout.key_column}
+        columns = change.puts
+        if self._layout.key_column in columns:
+            columns = {name: value for name, value in columns.items() if name != self._layout.key_column}
         known = self._known.get(member)
         if known is not None:
             for name in known.keys() & columns.keys():
                 known[name] = columns[name] or 0
         if change.adds:
+            columns = columns.copy()
             if known is None:
                 known = self._known[member] = {}
             for name, number in change.adds.items():

@@ -41,7 +41,13 @@ class RedisStore:
 
     def prepare(self, models: list[Model]) -> None:
         for model in models:
-            PREPARE(self._client, [self._layout(model).base], [])
+            layout = self._layout(model)
+            differences = PREPARE(self._client, [layout.base], layout.declared())
+            if differences:
+                named = "; ".join(difference.decode() for difference in differences)
+                raise OnefactError(
+                    f"read model {model.name} in Redis: {named}; rebuild it: onefact replay {model.name}"
+                )
 
     def live_version(self, model: Model) -> int:
         with answering():
@@ -86,7 +92,8 @@ class RedisStore:
                     yield layout.row(dict(zip(row[::2], row[1::2], strict=True)))
 
     def create_version(self, model: Model) -> int:
-        return int(CREATE(self._client, [self._layout(model).base], []))
+        layout = self._layout(model)
+        return int(CREATE(self._client, [layout.base], layout.declared()))
 
     def switch(self, model: Model, version: int, progress: Progress) -> bool:
         wanted = {f"{topic}:{partition}": str(n) for (topic, partition), n in moved(progress).items()}

@@ -1,0 +1,204 @@
+"""What is Postgres's own: tables and migrations, the view, text it cannot hold, owners that hang."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from eventlog.errors import BadInput, Fenced, OnefactError, ServiceAway
+from eventlog.models import Hash, Table
+from eventlog.operations import Add, Append, Put, coalesce
+from projections.stores.postgres import PostgresStore
+from projections.stores.postgres._connection import LOCK_TIMEOUT_MS
+from projections.stores.postgres._text import original, storable
+from tests.stores.conftest import COLUMNS, Subject, fresh_name
+
+CREATE = "create table {table} (id text primary key, amount numeric not null default 0);"
+
+
+def migrated(folder: Path, **files: str) -> Table:
+    for name, text in files.items():
+        (folder / f"{name}.sql").write_text(text)
+    return Table(fresh_name(), ("id",), {"id": "text", "amount": "decimal"}, migrations=folder)
+
+
+def test_migrations_make_the_table_and_later_ones_reach_every_version(postgres: Subject, tmp_path: Path) -> None:
+    store = postgres.store
+    model = migrated(tmp_path, **{"0001_create": CREATE})
+    store.prepare([model])
+    version = store.create_version(model)
+    sink, _ = postgres.opened(model)
+    sink.apply(coalesce([Put(("a",), {"amount": Decimal("1.5")})]), 1)
+    (tmp_path / "0002_label.sql").write_text(
+        "alter table {table} add label text; create index {table}_label on {table} (label);"
+        " alter table {table} alter amount type numeric(40, 2);"
+    )
+    wider = replace(model, columns={"id": "text", "label": "text", "amount": "decimal"})
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: PostgresStore(_url(postgres)).prepare([wider]), range(4)))
+    assert store.get(wider, ("a",)) == {"id": "a", "label": None, "amount": Decimal("1.5")}
+    assert postgres.rows(wider, version) == []
+    assert postgres.sql(f"SELECT * FROM {model.name}") == [("a", None, Decimal("1.50"))]
+    restarted, _ = postgres.opened(wider)
+    restarted.apply(coalesce([Put(("a",), {"label": "x"})]), 2)
+    applied = postgres.sql("SELECT version, name FROM onefact.migrations WHERE model = %s ORDER BY 1, 2", model.name)
+    assert applied == [(v, name) for v in (1, 2) for name in ("0001_create.sql", "0002_label.sql")]
+
+
+def _url(subject: Subject) -> str:
+    assert subject.settings is not None
+    return subject.settings.postgres
+
+
+def test_a_migration_that_fails_or_changed_is_named_and_leaves_nothing(postgres: Subject, tmp_path: Path) -> None:
+    model = migrated(tmp_path)
+    with pytest.raises(OnefactError, match="found none"):
+        postgres.store.prepare([model])
+    (tmp_path / "0001_create.sql").write_text(CREATE + "create tabel x ()")
+    with pytest.raises(OnefactError, match=r"0001_create\.sql .* syntax error"):
+        postgres.store.prepare([model])
+    assert postgres.store.versions(model) == []
+    (tmp_path / "0001_create.sql").write_text(CREATE)
+    postgres.store.prepare([model])
+    (tmp_path / "0001_create.sql").write_text(CREATE + " ")
+    with pytest.raises(OnefactError, match=r"0001_create\.sql .* was changed"):
+        postgres.store.prepare([model])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("ALTER TABLE {t} ADD stray int", "column stray .integer. is not declared"),
+        ("DROP VIEW {v}; ALTER TABLE {t} DROP label", "column label .text. is missing"),
+        ("DROP VIEW {v}; ALTER TABLE {t} ALTER count TYPE text", "column count is text, not bigint"),
+        ("ALTER TABLE {t} DROP CONSTRAINT {t}_pkey, ADD PRIMARY KEY (id, label)", r"primary key is \(id, label\)"),
+    ],
+)
+def test_drift_is_named(postgres: Subject, change: str, named: str) -> None:
+    model = postgres.model()
+    postgres.sql(change.format(t=f"{model.name}_v1", v=model.name))
+    with pytest.raises(OnefactError, match=named):
+        postgres.store.prepare([model])
+
+
+def test_tables_that_are_not_ours_are_left_alone(postgres: Subject) -> None:
+    view, table = (Table(fresh_name(), ("id",), COLUMNS) for _ in range(2))
+    postgres.sql(f"CREATE TABLE public.{view.name} (id text)")
+    postgres.sql(f"CREATE TABLE public.{table.name}_v1 (id text)")
+    with pytest.raises(OnefactError, match="is no view"):
+        postgres.store.prepare([view])
+    with pytest.raises(OnefactError, match="is not known as a version"):
+        postgres.store.prepare([table])
+
+
+@pytest.mark.parametrize("name", ["Bad", "a-b", "x" * 60, 'a"b', ""])
+def test_a_name_that_no_table_can_have_is_refused(postgres: Subject, name: str) -> None:
+    with pytest.raises(BadInput):
+        postgres.store.prepare([Table(name, ("id",), COLUMNS)])
+    with pytest.raises(BadInput, match="not a Table"):
+        postgres.store.prepare([Hash("fine", ("id",), COLUMNS)])
+
+
+def test_sql_users_read_the_live_version_through_the_view(postgres: Subject) -> None:
+    model = postgres.model()
+    sink, _ = postgres.opened(model)
+    sink.apply(coalesce([Put(("a",), {"count": 1})]), 1)
+    version = postgres.store.create_version(model)
+    rebuilt, _ = postgres.opened(model, version=version)
+    rebuilt.apply(coalesce([Put(("a",), {"count": 2})]), 1)
+    assert postgres.sql(f"SELECT id, count FROM {model.name}") == [("a", 1)]
+    assert postgres.store.switch(model, version, {("facts", 0): 1})
+    assert postgres.sql(f"SELECT id, count FROM {model.name}") == [("a", 2)]
+    postgres.store.drop_version(model, 1)
+    assert postgres.sql("SELECT to_regclass(%s)", f"{model.name}_v1") == [(None,)]
+
+
+def test_nul_is_shown_and_no_two_texts_become_one() -> None:
+    texts = ["\x00", "\u2400", "\u241b\u2400", "\u241b", "\u241b\u241b", "\u241b\x00", "a\x00b", "\x00\u2400"]
+    assert storable("a\x00b") == "a\u2400b"
+    assert len({storable(text) for text in texts}) == len(texts)
+    assert [original(storable(text)) for text in texts] == texts
+
+
+@pytest.mark.parametrize("rows", [1, 5_000])
+def test_a_row_appended_twice_is_a_loud_error(postgres: Subject, rows: int) -> None:
+    model = postgres.model()
+    sink, _ = postgres.opened(model)
+    sink.apply(coalesce([Append((str(n),), {}) for n in range(rows)]), 1)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        sink.apply(coalesce([Append((str(n),), {}) for n in range(rows)]), 2)
+    assert sink.open() == 1
+
+
+def test_lost_bookkeeping_and_lost_tables_are_made_again(postgres: Subject) -> None:
+    model = postgres.model()
+    sink, _ = postgres.opened(model)
+    sink.apply(coalesce([Add(("a",), {"count": 1})]), 1)
+    postgres.sql(f"DROP VIEW {model.name}; DROP TABLE {model.name}_v1")
+    postgres.store.prepare([model])
+    with pytest.raises(Fenced):
+        sink.apply(coalesce([Add(("a",), {"count": 1})]), 2)
+    assert sink.open() == 0
+    postgres.sql(f"DROP SCHEMA onefact CASCADE; DROP VIEW {model.name}; DROP TABLE {model.name}_v1")
+    with pytest.raises(Fenced):
+        sink.apply(coalesce([Add(("a",), {"count": 1})]), 1)
+    assert postgres.store.progress(model) == {}
+    assert sink.open() == 0
+
+
+def paused(connection: psycopg.Connection[Any], model: Table) -> None:
+    """Leave the connection as an owner stopped in the middle of a COPY does: holding its locks, sending nothing."""
+    connection.execute("BEGIN")
+    connection.execute("UPDATE onefact.progress SET next = next + 1 WHERE model = %s", [model.name])
+    connection.pgconn.send_query(f"COPY {model.name}_v1 (id) FROM STDIN".encode())
+
+
+def test_an_owner_paused_inside_its_transaction_is_ended_by_the_next(postgres: Subject) -> None:
+    model = postgres.model()
+    zombie, _ = postgres.opened(model)
+    zombie.apply({}, 1)
+    paused(zombie._connection, model)  # type: ignore[attr-defined,arg-type]
+    owner, position = postgres.opened(model)
+    assert position == 1
+    with pytest.raises(ServiceAway, match="lock timeout"):
+        owner.apply(coalesce([Put(("a",), {})]), 2)
+    assert LOCK_TIMEOUT_MS <= 10_000
+    assert owner.open() == 1
+    owner.apply(coalesce([Put(("a",), {})]), 2)
+    assert [row["id"] for row in postgres.rows(model)] == ["a"]
+
+
+def test_partitions_that_write_the_same_rows_in_other_orders_get_through(postgres: Subject) -> None:
+    model, rounds = postgres.model(), 15
+    keys = [f"k{n}" for n in range(500)]
+
+    def add(partition: int) -> None:
+        sink, position = postgres.opened(model, partition)
+        for _ in range(rounds):
+            position += 1
+            order = keys if partition else reversed(keys)
+            sink.apply(coalesce([Add((key,), {"count": 1}) for key in order]), position)
+
+    threads = [threading.Thread(target=add, args=(partition,)) for partition in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {row["count"] for row in postgres.rows(model)} == {2 * rounds}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://me:secretword@127.0.0.1:1/x", "postgresql://me:secretword@127.0.0.1:port/x", "nonsense secretword"],
+)
+def test_no_password_in_an_error(url: str) -> None:
+    with pytest.raises(OnefactError) as raised:
+        PostgresStore(url).versions(Table("x", ("id",), {"id": "text"}))
+    assert "secretword" not in str(raised.value)
