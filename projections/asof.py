@@ -139,6 +139,7 @@ class Histories:
         self._lineage = lineage
         self._lock = threading.Lock()
         self._log: LogReader | None = None
+        self._registry: Registry | None = None
         self._codec: Codec | None = None
         self._kept: OrderedDict[tuple[str, str], History] = OrderedDict()
         self._shared: set[str] = set()
@@ -147,7 +148,9 @@ class Histories:
         with self._lock:
             if self._log is not None:
                 self._log.close()
-            self._log = None
+            if self._registry is not None:
+                self._registry.close()
+            self._log = self._registry = self._codec = None
             self._kept.clear()
 
     def fold(self, projection: Projection, key: Key, point: Point, deadline: Deadline) -> MemoryRows:
@@ -170,7 +173,8 @@ class Histories:
     def _open(self) -> tuple[LogReader, Codec]:
         if self._codec is None:
             self._settings.required("kafka", "registry")
-            self._codec = Codec(Registry(self._settings.registry), self._catalog.message_types)
+            self._registry = self._registry or Registry(self._settings.registry)
+            self._codec = Codec(self._registry, self._catalog.message_types)
         if self._log is None:
             self._log = LogReader(self._settings)
         return self._log, self._codec

@@ -106,8 +106,9 @@ def replay(
     point = None if until is None else parse_point(until)
     store = stores(projection.model.store, settings)
     try:
-        with _alone(settings, projection.model):
-            replaying = _Replay(projection, catalog, settings, store, on_progress)
+        with _alone(settings, projection.model), Registry(settings.registry) as registry:
+            codec = Codec(registry, catalog.message_types)
+            replaying = _Replay(projection, catalog, settings, store, codec, on_progress)
             return replaying.build_until(point) if point is not None else replaying.rebuild(accept_differences)
     finally:
         store.close()
@@ -117,7 +118,13 @@ class _Replay:
     """One run."""
 
     def __init__(
-        self, projection: Projection, catalog: Catalog, settings: Settings, store: Store, on_progress: OnProgress | None
+        self,
+        projection: Projection,
+        catalog: Catalog,
+        settings: Settings,
+        store: Store,
+        codec: Codec,
+        on_progress: OnProgress | None,
     ) -> None:
         self._projection = projection
         self._model = projection.model
@@ -125,7 +132,7 @@ class _Replay:
         self._settings = settings
         self._store = store
         self._on_progress = on_progress
-        self._codec = Codec(Registry(settings.registry), catalog.message_types)
+        self._codec = codec
         self._started = time.monotonic()
         self._build_seconds = 0.0
         self._shown = 0.0
