@@ -57,10 +57,12 @@ def parse(text: object, field: str) -> Decimal:
     except (decimal.InvalidOperation, ValueError, TypeError):
         raise Refused("not_a_number", f"{field} is not a number: {str(text)[:60]!r}") from None
     if not number.is_finite():
-        raise Refused("not_a_number", f"{field} must be finite, not {number}")
+        raise Refused("not_a_number", f"{field} must be finite, not {str(number)[:60]}")
+    if isinstance(text, str) and len(text) <= PLACES + 1 and "e" not in text and "E" not in text:
+        return number  # too short to hold too many digits on either side of the point
     _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
-    if len(digits) > DIGITS_MAX or len(digits) + exponent > INTEGER_DIGITS_MAX and any(digits):
+    if len(digits) > DIGITS_MAX or (len(digits) + exponent > INTEGER_DIGITS_MAX and any(digits)):
         raise Refused("too_many_digits", f"{field} has more than {DIGITS_MAX} digits, {PLACES} of them after the point")
     if exponent < -PLACES and number != places(number):
         raise Refused("too_many_digits", f"{field} has more than {PLACES} digits after the point")

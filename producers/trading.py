@@ -81,7 +81,7 @@ class _Floor:
         symbol, price = self._quote()
         held = self.shares.setdefault(portfolio, {}).get(symbol, 0)
         affordable = int(self.cash[portfolio] / price)
-        if chance < 0.05 or affordable == 0 and held == 0:
+        if chance < 0.05 or (affordable == 0 and held == 0):
             return self.deposit(portfolio, self.draw.randint(1, 50) * 100)
         if chance < 0.08 and self.cash[portfolio] >= 100:
             amount = self.draw.randint(1, int(self.cash[portfolio] / 100)) * 50

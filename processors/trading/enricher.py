@@ -15,7 +15,6 @@ For every event, in this order: `TradeProfitCalculated` (trades only, by `proces
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import assert_never
@@ -24,7 +23,7 @@ import msgspec
 
 from eventlog.decimals import ZERO, places
 from eventlog.message import Event
-from eventlog.roles import Enricher, ReferenceTable, References
+from eventlog.roles import Enricher, References, ReferenceTable
 from processors.trading.position import Position, traded
 from schemas.market import MARKET_PRICES, PriceQuoted
 from schemas.trading import (
@@ -53,7 +52,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
 
     version: int = 0
     cash: Decimal = ZERO
-    positions: dict[str, Position] = {}  # noqa: RUF012 - msgspec copies it
+    positions: dict[str, Position] = {}
     over: frozenset[str] = frozenset()
     """Symbols whose positions are over their limit now, and `LEVERAGE`."""
 
@@ -65,10 +64,8 @@ def enrich(
     account = state or Account()
     quotes = references[MARKET_PRICES.name]
     match event:
-        case StockBought():
-            return _trade(event, event.quantity, event.amount, account, quotes, time)
-        case StockSold():
-            return _trade(event, -event.quantity, -event.amount, account, quotes, time)
+        case StockBought() | StockSold():
+            return _trade(event, account, quotes, time)
         case CashDeposited():
             return _value(event.portfolio_id, _next(account, event.amount), quotes)
         case CashWithdrawn():
@@ -87,13 +84,12 @@ def _next(account: Account, received: Decimal) -> Account:
 
 
 def _trade(
-    event: StockBought | StockSold,
-    bought: Decimal,
-    spent: Decimal,
-    account: Account,
-    quotes: ReferenceTable,
-    time: datetime,
+    event: StockBought | StockSold, account: Account, quotes: ReferenceTable, time: datetime
 ) -> tuple[list[Event], Account]:
+    if isinstance(event, StockBought):
+        bought, spent = event.quantity, event.amount
+    else:
+        bought, spent = -event.quantity, -event.amount
     symbol = event.symbol
     before = account.positions.get(symbol)
     after = traded(before, bought, spent, event.price, time)
@@ -136,12 +132,13 @@ def _value(portfolio_id: str, account: Account, quotes: ReferenceTable) -> tuple
             gross_value=places(gross),
         )
     ]
-    breaches = {breach.symbol: breach for breach in _breaches(portfolio_id, account.version, values, equity, gross)}
-    if not breaches and not account.over:
+    over = _over(values, equity, gross)
+    if not over and not account.over:
         return facts, account
-    facts += (breach for symbol, breach in breaches.items() if symbol not in account.over)
-    over = account.over if breaches.keys() == account.over else frozenset(breaches)
-    return facts, Account(account.version, account.cash, account.positions, over)
+    for symbol, (value, limit) in over.items():
+        if symbol not in account.over:
+            facts.append(_breach(portfolio_id, account.version, symbol, value, limit))
+    return facts, Account(account.version, account.cash, account.positions, frozenset(over))
 
 
 def _values(positions: dict[str, Position], quotes: ReferenceTable) -> tuple[dict[str, Decimal], Decimal, Decimal]:
@@ -159,26 +156,21 @@ def _values(positions: dict[str, Position], quotes: ReferenceTable) -> tuple[dic
     return values, net, gross
 
 
-def _breaches(
-    portfolio_id: str, version: int, values: dict[str, Decimal], equity: Decimal, gross: Decimal
-) -> Iterator[RiskThresholdBreached]:
-    """Every limit that is not kept; at most two positions can be over 40 % at once."""
+def _over(values: dict[str, Decimal], equity: Decimal, gross: Decimal) -> dict[str, tuple[Decimal, Decimal]]:
+    """Every limit that is not kept, as value and limit by symbol; at most two positions can be over 40 % at once."""
     limit = gross * CONCENTRATION_MAX
-    for symbol, value in values.items():
-        if value > limit:
-            yield _breach(portfolio_id, version, "concentration", symbol, value, limit)
+    over = {symbol: (value, limit) for symbol, value in values.items() if value > limit}
     limit = equity * LEVERAGE_MAX
     if gross > limit:
-        yield _breach(portfolio_id, version, "leverage", LEVERAGE, gross, limit)
+        over[LEVERAGE] = (gross, limit)
+    return over
 
 
-def _breach(
-    portfolio_id: str, version: int, kind: str, symbol: str, value: Decimal, limit: Decimal
-) -> RiskThresholdBreached:
+def _breach(portfolio_id: str, version: int, symbol: str, value: Decimal, limit: Decimal) -> RiskThresholdBreached:
     return RiskThresholdBreached(
         portfolio_id=portfolio_id,
         version=version,
-        kind=kind,
+        kind="leverage" if symbol == LEVERAGE else "concentration",
         symbol=symbol,
         value=places(value),
         threshold=places(limit),

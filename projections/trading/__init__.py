@@ -1,4 +1,4 @@
-"""Trading's read models: positions, the ledger and the alerts as tables, portfolios and their ranking for quick looks."""
+"""Trading's read models: positions, ledger and alerts as tables; portfolios and their ranking for quick looks."""
 
 from __future__ import annotations
 

@@ -31,27 +31,29 @@ TradingFact = TradingEvent | TradeProfitCalculated | PortfolioValueUpdated | Ris
 def on_portfolio(event: TradingFact, meta: Meta) -> Iterable[Operation]:
     """Cash and shares are the sums of the events; equity is the newest valuation."""
     match event:
-        case StockBought():
-            return _changed(meta, {"cash": -event.amount, f"holdings.{event.symbol}": event.quantity})
-        case StockSold():
-            return _changed(meta, {"cash": event.amount, f"holdings.{event.symbol}": -event.quantity})
-        case CashDeposited():
-            return _changed(meta, {"cash": event.amount})
-        case CashWithdrawn():
-            return _changed(meta, {"cash": -event.amount})
-        case PortfolioOpened():
-            return _changed(meta, {"cash": ZERO})
         case PortfolioValueUpdated():
             return (Put((event.portfolio_id,), {"equity": event.equity}),)
         case TradeProfitCalculated() | RiskThresholdBreached():
             return ()
         case _:
+            key = (event.portfolio_id,)
+            return Add(key, _added(event)), Put(key, {"version": meta.version, "as_of": meta.time})
+
+
+def _added(event: TradingEvent) -> dict[str, Decimal]:
+    match event:
+        case StockBought():
+            return {"cash": -event.amount, f"holdings.{event.symbol}": event.quantity}
+        case StockSold():
+            return {"cash": event.amount, f"holdings.{event.symbol}": -event.quantity}
+        case CashDeposited():
+            return {"cash": event.amount}
+        case CashWithdrawn():
+            return {"cash": -event.amount}
+        case PortfolioOpened():
+            return {"cash": ZERO}
+        case _:
             assert_never(event)
-
-
-def _changed(meta: Meta, added: dict[str, Decimal]) -> Iterable[Operation]:
-    key = (meta.stream,)
-    return Add(key, added), Put(key, {"version": meta.version, "as_of": meta.time})
 
 
 def on_leaderboard(event: Event, _: Meta) -> Iterable[Operation]:
