@@ -92,7 +92,8 @@ class DomainAnswers:
         waiter = self.waiting.get(command)  # type: ignore[arg-type]
         if waiter is None or message.value() is None:
             return False
-        assert key and command_id
+        assert key is not None
+        assert command_id is not None
         if kind == "event" and DECIDED in headers and not self._last(command, int(headers[DECIDED])):  # type: ignore[arg-type]
             return False
         if isinstance(waiter, list):
@@ -233,7 +234,7 @@ class AnswerReader:
             for message in messages:
                 error = message.error()
                 if error is not None:
-                    if error.fatal() or not error.retriable() and error.code() > 0:
+                    if error.fatal() or (not error.retriable() and error.code() > 0):
                         raise KafkaException(error)
                     continue  # the client goes on by itself once the broker is back
                 answers, kind = self._kinds[message.topic()]

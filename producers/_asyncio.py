@@ -7,19 +7,24 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, overload
 
 from eventlog.message import Message
 from eventlog.settings import Settings
 from eventlog.topics import Domain
 from producers._answers import DomainAnswers, Kind
-from producers._sending import LOOK_S, Parcel
+from producers._sending import LOOK_S
 from producers._waiting import Receipt, Ticket
-from producers.outcome import DeliveryFailed, Outcome
+from producers.outcome import Outcome
 from producers.publisher import OUTCOME_TIMEOUT_S, Extensions, Publisher
 
 FULL_S = 0.005
 """Between attempts while the producer's queue is full."""
+
+
+_Parcel = tuple[str, datetime | None, str | None, Extensions]
+"""Id, time, source and further headers of a message."""
 
 
 class _Letterbox:
@@ -144,7 +149,7 @@ class AsyncPublisher:
         if type(message) not in self._known:
             await asyncio.to_thread(self._sender.route, type(message))
             self._known.add(type(message))
-        parcel = Parcel(id or self._sender.new_id(), time, source, extensions)
+        parcel = (id or self._sender.new_id(), time, source, extensions)
         if wait:
             return await self._send_and_wait(message, parcel, timeout_s)
         return await self._deliver(message, parcel)
@@ -157,34 +162,30 @@ class AsyncPublisher:
             self._stopping.set()
             await asyncio.to_thread(self._poller.join)
 
-    async def _deliver(self, message: Message, parcel: Parcel) -> Receipt:
+    async def _deliver(self, message: Message, parcel: _Parcel) -> Receipt:
         future: asyncio.Future[Receipt] = self._loop.create_future()
-
-        def receipt(command_id: str, stream: str) -> Receipt:
-            return _Delivery(command_id, stream, self._sender, future=future, letterbox=self._letterbox)
-
+        new_receipt = partial(_Delivery, future=future, letterbox=self._letterbox)
         while True:
             try:
-                self._sender.send(message, parcel, new_receipt=receipt, block=False)
+                self._sender.send(message, *parcel, new_receipt, block=False)
                 return await future
             except BufferError:
                 await asyncio.sleep(FULL_S)
 
-    async def _send_and_wait(self, message: Message, parcel: Parcel, timeout_s: float) -> Outcome:
-        assert parcel.id
+    async def _send_and_wait(self, message: Message, parcel: _Parcel, timeout_s: float) -> Outcome:
         future: asyncio.Future[Outcome] = self._loop.create_future()
         ticket = _AwaitedTicket(future, self._letterbox)
         # May ask the broker where to begin, or meet a batch of answers that is being read.
-        decided = await asyncio.to_thread(self._publisher.expect, message, parcel.id, ticket)
+        decided = await asyncio.to_thread(self._publisher.expect, message, parcel[0], ticket)
         try:
             async with asyncio.timeout(timeout_s):
                 receipt = await self._deliver(message, parcel)
                 return await future if decided else receipt.as_outcome()
         except TimeoutError:
-            raise self._publisher.no_outcome(message, parcel.id, timeout_s) from None
+            raise self._publisher.no_outcome(message, parcel[0], timeout_s) from None
         finally:
             if decided and ticket.outcome is None:
-                self._publisher.forget(message, parcel.id, ticket)
+                self._publisher.forget(message, parcel[0], ticket)
 
     def _poll(self) -> None:
         while not self._stopping.is_set():

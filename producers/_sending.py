@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time as clock
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache
@@ -30,8 +31,8 @@ _IDS = 256
 _VARIANTS = str.maketrans("0123456789abcdef", "89ab89ab89ab89ab")
 
 
-NewReceipt = Callable[[str, str], Receipt]
-"""From id and stream."""
+NewReceipt = Callable[[str, str, str, "Sender"], Receipt]
+"""From id, stream, topic and sender."""
 
 
 class Route(NamedTuple):
@@ -44,15 +45,6 @@ class Route(NamedTuple):
     partitions: int
     decided_by: Domain | None
     """The domain whose decider answers; None for facts that nobody decides."""
-
-
-class Parcel(NamedTuple):
-    """What a client says about a message; what it leaves out is filled in."""
-
-    id: str | None = None
-    time: datetime | None = None
-    source: str | None = None
-    extensions: Iterable[tuple[str, bytes]] = ()
 
 
 @cache
@@ -75,10 +67,18 @@ class Sender:
         self._failures: list[Receipt] = []
         self._failed = 0
         self._ids: list[str] = []
+        self._second = (0, b"")
         self._unpolled = 0
 
     def send(
-        self, message: Message, parcel: Parcel, new_receipt: NewReceipt | None = None, *, block: bool = True
+        self,
+        message: Message,
+        command_id: str | None = None,
+        time: datetime | None = None,
+        source: str | None = None,
+        extensions: Iterable[tuple[str, bytes]] = (),
+        new_receipt: type[Receipt] | NewReceipt = Receipt,
+        block: bool = True,
     ) -> Receipt:
         """Hand one record to the producer; without `block`, `BufferError` when its queue is full.
 
@@ -88,7 +88,6 @@ class Sender:
             self.raise_failed()
         cls = type(message)
         topic, encode, stream_field, type_header, _, _ = self._routes.get(cls) or self.route(cls)
-        command_id, time, source, extensions = parcel
         stream = getattr(message, stream_field)
         if command_id is None:
             command_id = self.new_id()
@@ -105,7 +104,7 @@ class Sender:
             self._source if source is None else ("ce_source", source.encode()),
             type_header,
             ("ce_subject", key),
-            ("ce_time", _stamp(time)),
+            ("ce_time", self._now() if time is None else _stamp(time)),
             ("ce_correlationid", raw_id),
         ]
         if extensions:
@@ -113,7 +112,7 @@ class Sender:
             if any(name == "ce_correlationid" for name, _ in extensions):
                 headers.pop()
             headers.extend(extensions)
-        receipt = Receipt(command_id, stream, self) if new_receipt is None else new_receipt(command_id, stream)
+        receipt = new_receipt(command_id, stream, topic, self)
         while True:
             try:
                 self._producer.produce(topic, value, key, on_delivery=receipt.report, headers=headers)
@@ -171,6 +170,15 @@ class Sender:
                     f"{t[:8]}-{t[8:12]}-4{t[13:16]}-{t[16].translate(_VARIANTS)}{t[17:20]}-{t[20:]}" for t in texts
                 )
 
+    def _now(self) -> bytes:
+        # As `time_text` writes it; the text of a second is made once.
+        second, micros = divmod(clock.time_ns() // 1000, 1_000_000)
+        known, text = self._second
+        if known != second:
+            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.").encode()
+            self._second = (second, text)
+        return text + b"%06dZ" % micros
+
     def route(self, cls: type[Message]) -> Route:
         """How messages of a class travel. Asks registry and broker the first time."""
         return self._routes.get(cls) or self._new_route(cls)
@@ -200,9 +208,7 @@ class Sender:
         return route
 
 
-def _stamp(time: datetime | None) -> bytes:
-    if time is None:
-        return datetime.now(UTC).isoformat(timespec="microseconds")[:-6].encode() + b"Z"
+def _stamp(time: datetime) -> bytes:
     if time.tzinfo is UTC:
         return time.isoformat(timespec="microseconds")[:-6].encode() + b"Z"
     if time.tzinfo is None:

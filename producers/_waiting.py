@@ -19,26 +19,29 @@ class Receipt(msgspec.Struct, gc=False, eq=False):
 
     id: str
     stream: str
+    topic: str
     sender: Sender
     error: Any = None
     """The broker's, where delivery failed."""
-    position: Position | None = None
-    """Just after the record, once the log has it."""
+    partition: int = -1
+    offset: int = -1
+    """Of the record, once the log has it."""
 
     def delivered(self) -> Position:
         """Wait for the broker's confirmation; the position just after the record.
 
         Raises `DeliveryFailed`.
         """
-        self.sender.poll_until(lambda: self.position is not None or self.error is not None)
-        if self.position is None:
+        self.sender.poll_until(lambda: self.offset >= 0 or self.error is not None)
+        if self.error is not None:
             raise self.failure()
-        return self.position
+        return Position.of(self.topic, self.partition, self.offset + 1)
 
     def report(self, error: Any, message: Any) -> None:
         """Told by the producer, once."""
         if error is None:
-            self.position = Position.of(message.topic(), message.partition(), message.offset() + 1)
+            self.partition = message.partition()
+            self.offset = message.offset()
         else:
             self.error = error
             self.sender.failed(self)
@@ -95,7 +98,7 @@ class Tally:
         return self.published - self.settled
 
     def settle(self, kind: Kind, message: Any, answers: DomainAnswers) -> None:
-        if kind == "event" or kind == "answered" and isinstance(answers.outcome(kind, message), Accepted):
+        if kind == "event" or (kind == "answered" and isinstance(answers.outcome(kind, message), Accepted)):
             self.accepted += 1
         elif kind == "dead":
             self.dead += 1

@@ -7,13 +7,14 @@ import threading
 import time as clock
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import Literal, overload
 
 from eventlog.message import Message
 from eventlog.settings import Settings
 from eventlog.topics import Domain
 from producers._answers import AnswerReader, DomainAnswers, Waiter
-from producers._sending import LOOK_S, Parcel, Sender
+from producers._sending import LOOK_S, Sender
 from producers._waiting import CountedReceipt, Receipt, Tally, Ticket
 from producers.outcome import NoOutcome, Outcome
 from producers.partition import partition_of
@@ -93,12 +94,11 @@ class Publisher:
         further headers. A `tally` counts the outcomes of many. Raises `BadInput` for a message that cannot be
         published, `DeliveryFailed` when earlier ones were not delivered, `NoOutcome` after `timeout_s`.
         """
-        parcel = Parcel(id, time, source, extensions)
         if wait:
-            return self._send_and_wait(message, parcel, timeout_s)
+            return self._send_and_wait(message, id or self.sender.new_id(), time, source, extensions, timeout_s)
         if tally is None:
-            return self.sender.send(message, parcel)
-        return self._send_counted(message, parcel, tally, timeout_s)
+            return self.sender.send(message, id, time, source, extensions)
+        return self._send_counted(message, id or self.sender.new_id(), time, source, extensions, tally, timeout_s)
 
     def flush(self) -> None:
         """Wait until everything that was sent is in the log; raises `DeliveryFailed`."""
@@ -168,16 +168,22 @@ class Publisher:
             "see `onefact status`. It stays published",
         )
 
-    def _send_and_wait(self, message: Message, parcel: Parcel, timeout_s: float) -> Outcome:
-        command_id = parcel.id or self.sender.new_id()
-        parcel = parcel._replace(id=command_id)
+    def _send_and_wait(
+        self,
+        message: Message,
+        command_id: str,
+        time: datetime | None,
+        source: str | None,
+        extensions: Extensions,
+        timeout_s: float,
+    ) -> Outcome:
         ticket = Ticket()
         if not self.expect(message, command_id, ticket):
-            return self.sender.send(message, parcel).as_outcome()
+            return self.sender.send(message, command_id, time, source, extensions).as_outcome()
         assert self._reader
         deadline = clock.monotonic() + timeout_s
         try:
-            receipt = self.sender.send(message, parcel)
+            receipt = self.sender.send(message, command_id, time, source, extensions)
             while ticket.outcome is None:
                 self.sender.poll(0)
                 if receipt.error is not None:
@@ -191,18 +197,22 @@ class Publisher:
                 self.forget(message, command_id, ticket)
         return ticket.outcome
 
-    def _send_counted(self, message: Message, parcel: Parcel, tally: Tally, timeout_s: float) -> Receipt:
+    def _send_counted(
+        self,
+        message: Message,
+        command_id: str,
+        time: datetime | None,
+        source: str | None,
+        extensions: Extensions,
+        tally: Tally,
+        timeout_s: float,
+    ) -> Receipt:
         if tally.outstanding >= OUTSTANDING_MAX:
             self.wait(tally, timeout_s, left=OUTSTANDING_MAX - OUTSTANDING_MAX // 10)
-        command_id = parcel.id or self.sender.new_id()
-        parcel = parcel._replace(id=command_id)
         decided = self.expect(message, command_id, tally, everywhere=True)
-
-        def counted(command_id: str, stream: str) -> Receipt:
-            return CountedReceipt(command_id, stream, self.sender, tally=tally)
-
+        new_receipt = Receipt if decided else partial(CountedReceipt, tally=tally)
         try:
-            receipt = self.sender.send(message, parcel, None if decided else counted)
+            receipt = self.sender.send(message, command_id, time, source, extensions, new_receipt)
         except BaseException:
             self.forget(message, command_id, tally)
             raise
