@@ -153,11 +153,11 @@ class DecideTask(KafkaTask):
         await self._producer.begin_transaction()
         appended = await self._append_outputs(done, {})
         # Outcomes carry the events' offsets, so that a repeated command is answered with the same position.
-        placed = [(first, (await sent).offset) for first, sent in appended.get(step.events, ())]
+        placed: list[tuple[int, int]] = [(f, (await sent).offset) for f, sent in appended.get(step.events, ())]
 
         def offset_of(index: int) -> int:
             first, base = next((f, b) for f, b in reversed(placed) if f <= index)
-            return int(base) + index - first
+            return base + index - first
 
         answers, changelog = step.late(done, offset_of)
         if answers:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from eventlog.codec import Codec
-from eventlog.envelope import PASSED_ON, SPEC_VERSION, Headers, Meta, RawRecord, read_meta, time_text
+from eventlog.envelope import PASSED_ON, SPEC_VERSION, Headers, Meta, RawRecord, read_meta
 from eventlog.errors import HandlerFailed, Poison
 from eventlog.message import Event
 from eventlog.roles import Enricher, References
@@ -21,11 +21,12 @@ StreamState = tuple[int, Any]
 class Enriched(Outputs):
     """What a batch led to."""
 
-    __slots__ = ("changed", "counts", "next_offset")
+    __slots__ = ("changed", "counts", "last", "next_offset")
 
     def __init__(self) -> None:
         super().__init__()
         self.changed: dict[bytes, StreamState] = {}
+        self.last: dict[str, dict[bytes, tuple[Event, str, Headers]]] = {}
         self.counts = {"enriched": 0, "dead": 0}
         self.next_offset = 0
 
@@ -70,6 +71,7 @@ class EnrichStep:
                 self._enrich(event, meta, record, done)
             except Exception as error:  # noqa: BLE001 - named, with its position
                 raise HandlerFailed(self.enricher.name, record.topic, record.partition, record.offset, error) from error
+        self._encode_last(done)
         done.next_offset = records[-1].offset + 1
         return done
 
@@ -77,34 +79,38 @@ class EnrichStep:
         key = record.key or b""
         version, state = done.changed.get(key) or self._stream(key)
         facts, state = self.enricher.enrich(event, state, self.references, meta.time)
+        because = _because(record)
         for fact in facts:
             topic = self._also.get(type(fact))
             if topic is not None:
-                own = fact.stream.encode()
-                headers = self._headers(fact, own, own + b":" + meta.id.encode(), meta, record)
-                done.keyed.setdefault(topic, {})[own] = (own, self.codec.encode(fact), headers)
+                # Of several with one key only the last is kept, so only that one is worth encoding.
+                done.last.setdefault(topic, {})[fact.stream.encode()] = (fact, meta.id, because)
                 continue
             version += 1
-            headers = self._headers(fact, key, key + b":%d" % version, meta, record)
-            headers.append(("ce_sequence", b"%d" % version))
+            number = b"%d" % version
+            headers = self._headers(fact, key, key + b":" + number, because)
+            headers.append(("ce_sequence", number))
             rows: list[OutRow] = done.rows.setdefault(self._enriched, [])
             rows.append((key, self.codec.encode(fact), headers))
             done.counts["enriched"] += 1
         done.changed[key] = (version, state)
 
-    def _headers(self, fact: Event, key: bytes, fact_id: bytes, cause: Meta, record: RawRecord) -> Headers:
-        headers: Headers = [
+    def _headers(self, fact: Event, key: bytes, fact_id: bytes, because: Headers) -> Headers:
+        return [
             SPEC_VERSION,
             ("ce_id", fact_id),
             self._ce_source,
             ("ce_type", type(fact).__name__.encode()),
             ("ce_subject", key),
-            ("ce_time", time_text(cause.time).encode()),
-            ("ce_causationid", cause.id.encode()),
-            ("ce_correlationid", cause.correlation.encode()),
+            *because,
         ]
-        headers.extend((name, value) for name, value in record.headers if name in PASSED_ON and value is not None)
-        return headers
+
+    def _encode_last(self, done: Enriched) -> None:
+        for topic, facts in done.last.items():
+            rows = done.keyed.setdefault(topic, {})
+            for key, (fact, cause, because) in facts.items():
+                headers = self._headers(fact, key, key + b":" + cause.encode(), because)
+                rows[key] = (key, self.codec.encode(fact), headers)
 
     def changelog(self, done: Enriched) -> list[OutRow]:
         """Rows that bring a new owner to where this batch led."""
@@ -122,3 +128,17 @@ class EnrichStep:
         if type(state) is msgspec.Raw:
             state = self._decode_state(state)
         return version, state
+
+
+_TAKEN_OVER = frozenset({"ce_time", "ce_correlationid", *PASSED_ON})
+
+
+def _because(record: RawRecord) -> Headers:
+    """What a fact takes over from the one that led to it: when, and because of what."""
+    taken: Headers = []
+    for name, value in record.headers:
+        if name in _TAKEN_OVER:
+            taken.append((name, value or b""))
+        elif name == "ce_id":
+            taken.append(("ce_causationid", value or b""))
+    return taken
