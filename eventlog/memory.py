@@ -54,7 +54,7 @@ def shaped(model: Model, columns: Mapping[str, Any]) -> Row:
             column_type(model, column)
             name, _, entry = column.partition(".")
             if value is not None and value != 0:
-                row[name][entry] = value
+                row[name][entry] = Decimal(value) if maps[name] == "decimal" else value
     for name in maps:
         row[name] = dict(sorted(row[name].items()))
     for name, kind in model.columns.items():

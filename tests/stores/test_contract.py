@@ -12,8 +12,10 @@ import pytest
 from eventlog.decimals import text as digits
 from eventlog.errors import Fenced, NotFound, OnefactError, ServiceAway
 from eventlog.models import Value
-from eventlog.operations import Add, Append, Put, Remove, coalesce
+from eventlog.operations import Add, Append, Operation, Put, Remove, coalesce
+from projections.stores import open_store
 from tests.stores.conftest import COLUMNS, Subject
+from tests.stores.line import Line
 
 NOON = datetime(2006, 1, 2, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -50,6 +52,24 @@ def test_what_is_put_stays_until_it_is_put_again_or_removed(subject: Subject) ->
     sink.apply(coalesce([Remove(("a",)), Add(("a",), {"amount": Decimal(1)}), Put(("b",), {})]), 4)
     assert subject.store.get(model, ("a",)) == dict.fromkeys(COLUMNS) | {"id": "a", "amount": Decimal(1)}
     assert subject.store.get(model, ("b",)) == dict.fromkeys(COLUMNS) | {"id": "b"}
+
+
+def test_sums_go_on_from_what_was_put_or_removed_in_between(subject: Subject) -> None:
+    model = subject.model()
+    sink, _ = subject.opened(model)
+    steps: list[Operation] = [
+        Add(("a",), {"count": 1}),
+        Put(("a",), {"count": 10}),
+        Add(("a",), {"count": 1}),
+        Remove(("a",)),
+    ]
+    for position, operation in X:
+        sink.apply(coalesce([operation]), position)
+        if position == 3:
+            assert subject.store.get(model, ("a",))["count"] == 11  # type: ignore[index]
+        if position == 7:
+            assert subject.store.get(model, ("a",))["count"] == 3  # type: ignore[index]
+    assert subject.store.get(model, ("a",))["count"] == 1  # type: ignore[index]
 
 
 def test_an_empty_batch_moves_the_position(subject: Subject) -> None:
@@ -258,6 +278,26 @@ def test_lost_connections_are_an_absence_and_reopening_goes_on(server: Subject) 
     assert sink.open() == 1
     sink.apply(coalesce([Add(("a",), {"count": 1})]), 2)
     assert store.get(model, ("a",))["count"] == 2  # type: ignore[index]
+
+
+@pytest.mark.parametrize("rows", [1, 3_000])
+def test_a_commit_whose_answer_is_lost_is_not_repeated(server: Subject, rows: int) -> None:
+    assert server.settings is not None
+    model = server.model()
+    last_words = b"COMMIT\0" if server.name == "postgres" else b"EVALSHA"
+    with Line(getattr(server.settings, server.name)) as line:
+        store = open_store(server.name, server.settings.model_copy(update={server.name: line.url}))
+        sink = store.sink(model, "facts", 0)
+        position = sink.open()
+        sink.apply({}, position + 1)
+        line.cut_after = last_words
+        with pytest.raises(ServiceAway):
+            sink.apply(coalesce([Put((f"k{n}",), {"count": 7}) for n in range(rows)]), position + 2)
+        assert sink.open() == position + 2
+        sink.apply(coalesce([Add((f"k{n}",), {"count": 1}) for n in range(rows)]), position + 3)
+        sink.close()
+        store.close()
+    assert [row["count"] for row in server.rows(model)] == [8] * rows
 
 
 def test_a_wrong_value_changes_nothing_and_the_sink_can_be_opened_again(server: Subject) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,9 +15,10 @@ import pytest
 from eventlog.errors import BadInput, Fenced, OnefactError, ServiceAway
 from eventlog.models import Hash, Table
 from eventlog.operations import Add, Append, Put, coalesce
-from projections.stores.postgres import PostgresStore
+from projections.stores.postgres import PostgresStore, _batch
 from projections.stores.postgres._connection import LOCK_TIMEOUT_MS
 from projections.stores.postgres._text import original, storable
+from tests.stores import test_contract
 from tests.stores.conftest import COLUMNS, Subject, fresh_name
 
 CREATE = "create table {table} (id text primary key, amount numeric not null default 0);"
@@ -42,7 +43,7 @@ def test_migrations_make_the_table_and_later_ones_reach_every_version(postgres: 
     )
     wider = replace(model, columns={"id": "text", "label": "text", "amount": "decimal"})
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: PostgresStore(_url(postgres)).prepare([wider]), range(4)))
+        list(pool.map(lambda _: PostgresStore(url_of(postgres)).prepare([wider]), range(4)))
     assert store.get(wider, ("a",)) == {"id": "a", "label": None, "amount": Decimal("1.5")}
     assert postgres.rows(wider, version) == []
     assert postgres.sql(f"SELECT * FROM {model.name}") == [("a", None, Decimal("1.50"))]
@@ -52,7 +53,7 @@ def test_migrations_make_the_table_and_later_ones_reach_every_version(postgres: 
     assert applied == [(v, name) for v in (1, 2) for name in ("0001_create.sql", "0002_label.sql")]
 
 
-def _url(subject: Subject) -> str:
+def url_of(subject: Subject) -> str:
     assert subject.settings is not None
     return subject.settings.postgres
 
@@ -151,6 +152,46 @@ def test_lost_bookkeeping_and_lost_tables_are_made_again(postgres: Subject) -> N
         sink.apply(coalesce([Add(("a",), {"count": 1})]), 1)
     assert postgres.store.progress(model) == {}
     assert sink.open() == 0
+
+
+def test_odd_text_goes_through_copy_too(postgres: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_batch, "COPY_ROWS_MIN", 1)
+    test_contract.test_any_text_goes_in_and_comes_out(postgres)
+
+
+def test_a_switch_waits_for_the_batch_that_is_being_committed(postgres: Subject) -> None:
+    model = postgres.model()
+    postgres.opened(model)[0].apply({}, 5)
+    version = postgres.store.create_version(model)
+    with psycopg.connect(url_of(postgres)) as writer, ThreadPoolExecutor(1) as pool:
+        writer.execute("UPDATE onefact.progress SET next = 6 WHERE model = %s AND version = 1", [model.name])
+        switch = pool.submit(postgres.store.switch, model, version, {("facts", 0): 5})
+        assert not done_soon(switch)
+        writer.commit()
+        assert switch.result() is False
+    assert postgres.store.live_version(model) == 1
+
+
+def test_a_sink_that_opens_during_a_switch_finds_the_new_version(postgres: Subject) -> None:
+    model = postgres.model()
+    version = postgres.store.create_version(model)
+    sink = postgres.sink(model)
+    set_live = "UPDATE onefact.versions SET live = %s WHERE model = %s AND version = %s"
+    with psycopg.connect(url_of(postgres)) as switch, ThreadPoolExecutor(1) as pool:
+        switch.execute(set_live, [False, model.name, 1])
+        switch.execute(set_live, [True, model.name, version])
+        opening = pool.submit(sink.open)
+        assert not done_soon(opening)
+        switch.commit()
+        assert opening.result() == 0
+    sink.apply({}, 3)
+    assert postgres.store.progress(model, 1) == {}
+    assert postgres.store.progress(model, version) == {("facts", 0): 3}
+
+
+def done_soon(future: Future[Any]) -> bool:
+    """Whether it is done within the time that an unhindered one would take many times over."""
+    return bool(wait([future], timeout=0.5).done)
 
 
 def paused(connection: psycopg.Connection[Any], model: Table) -> None:
