@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import fastavro
 
+from eventlog.compiled import compile_encoder
 from eventlog.errors import Poison, UnknownSchema
 from eventlog.message import Message
 from eventlog.schema import Convert, from_fields, parse_physical, record_name, schema_text, to_fields
@@ -109,6 +110,9 @@ class Codec:
 
 
 def _encoder(cls: type[Message], schema: Any, prefix: bytes) -> Encode:
+    compiled = compile_encoder(cls, prefix)
+    if compiled is not None:
+        return compiled
     to_dict: Convert = to_fields(cls)
     write = fastavro.schemaless_writer
 

@@ -23,7 +23,7 @@ class NotFound(OnefactError):
     """The thing that was named does not exist."""
 
 
-class Refused(Exception):  # noqa: N818 - a business answer, named as one
+class Refused(Exception):
     """Raised by `decide`: the command is refused; the refusal becomes a `CommandRejected` fact."""
 
     def __init__(self, code: str, reason: str) -> None:
@@ -32,7 +32,7 @@ class Refused(Exception):  # noqa: N818 - a business answer, named as one
         self.reason = reason
 
 
-class Poison(Exception):  # noqa: N818 - the record is the poison
+class Poison(Exception):
     """A record that cannot be read as what its topic declares; it goes to the dead-letter topic."""
 
     def __init__(self, code: str, reason: str) -> None:
@@ -41,11 +41,11 @@ class Poison(Exception):  # noqa: N818 - the record is the poison
         self.reason = reason
 
 
-class Fenced(Exception):  # noqa: N818 - the field's term
+class Fenced(Exception):
     """Another owner advanced the position that this one last wrote; reopen before going on."""
 
 
-class UnknownSchema(Exception):  # noqa: N818 - looked up, then poison or retried
+class UnknownSchema(Exception):
     """A schema id that is not cached yet; the reader asks the registry and reads the record again."""
 
     def __init__(self, schema_id: int) -> None:
@@ -53,7 +53,7 @@ class UnknownSchema(Exception):  # noqa: N818 - looked up, then poison or retrie
         self.schema_id = schema_id
 
 
-class HandlerFailed(Exception):  # noqa: N818 - says what happened
+class HandlerFailed(Exception):
     """A role's function raised on a fact that could be read; the partition waits, because no fact may be skipped."""
 
     def __init__(self, role: str, topic: str, partition: int, offset: int, cause: Exception) -> None:

@@ -50,8 +50,10 @@ def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
         existing = admin.list_topics(timeout=TIMEOUT_S).topics
     except KafkaException as error:
         raise ServiceAway("kafka", f"{settings.kafka} does not answer: {error.args[0].str()}") from None
+    # With three copies a fact is kept once two have it, and one broker may be away.
+    safety = {"min.insync.replicas": "2"} if settings.replication_factor >= 3 else {}
     missing = [
-        NewTopic(t.name, t.partitions, settings.replication_factor, config=t.config())
+        NewTopic(t.name, t.partitions, settings.replication_factor, config=t.config() | safety)
         for name, t in wanted.items()
         if name not in existing
     ]
@@ -74,7 +76,9 @@ def _differences(topic: Topic, partitions: int | None) -> list[str]:
     # A topic that was only just created may not be in the answering broker's metadata yet.
     if partitions is None or partitions == topic.partitions:
         return []
-    return [f"{topic.name} has {partitions} partitions, declared are {topic.partitions} (make a new topic: keys would move)"]
+    return [
+        f"{topic.name} has {partitions} partitions, declared are {topic.partitions} (make a new topic: keys would move)"
+    ]
 
 
 def _config_differences(admin: AdminClient, wanted: dict[str, Topic]) -> list[str]:

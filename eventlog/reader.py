@@ -92,9 +92,9 @@ class LogReader:
         """
         ends: dict[Partition, int] = {}
         assigned = []
-        for (topic, partition), (begin, end) in ranges.items():
+        for (topic, partition), (first, last) in ranges.items():
             low, high = self.bounds(topic, partition)
-            begin, end = max(begin, low), min(end, high)
+            begin, end = max(first, low), min(last, high)
             if begin < end:
                 ends[topic, partition] = end
                 assigned.append(TopicPartition(topic, partition, begin))
@@ -119,14 +119,18 @@ class LogReader:
             by_partition: dict[Partition, list[Message]] = {}
             reached: dict[Partition, int] = {}
             for message in messages:
-                key, offset, error = (message.topic() or "", message.partition() or 0), message.offset() or 0, message.error()
+                key, offset, error = (
+                    (message.topic() or "", message.partition() or 0),
+                    message.offset() or 0,
+                    message.error(),
+                )
                 if key not in ends:
                     continue
                 if error is None:
                     if offset < ends[key]:
                         by_partition.setdefault(key, []).append(message)
                     reached[key] = offset + 1
-                elif error.code() == KafkaError._PARTITION_EOF:
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name for it
                     reached[key] = max(offset, reached.get(key, 0))
                 else:
                     raise self._away(KafkaException(error))

@@ -94,7 +94,9 @@ def _avro_type(hint: Any) -> Any:
     try:
         return _PRIMITIVES[hint]
     except (KeyError, TypeError):
-        raise TypeError(f"{hint!r} has no Avro type here; use str, int, bool, Money, datetime, a record or a list") from None
+        raise TypeError(
+            f"{hint!r} has no Avro type here; use str, int, bool, Money, datetime, a record or a list"
+        ) from None
 
 
 def decimal_to_bytes(scale: int) -> Convert:
@@ -145,7 +147,9 @@ def conversions(cls: type[msgspec.Struct], make: Callable[[Any], Convert | None]
     return [(name, convert) for name, convert in made if convert is not None]
 
 
-def _conversion(hint: Any, number: Callable[[int], Convert], time: Convert, record: Callable[[Any], Convert]) -> Convert | None:
+def _conversion(
+    hint: Any, number: Callable[[int], Convert], time: Convert, record: Callable[[Any], Convert]
+) -> Convert | None:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return number(args[1].scale) if isinstance(args[1], Digits) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from eventlog.codec import Codec
 from eventlog.envelope import RawRecord
 from eventlog.reader import LogReader
 from eventlog.roles import Catalog, Decider, Enricher
-from eventlog.rows import OutRow, Outputs
+from eventlog.rows import Outputs, OutRow
 from eventlog.runtime.references import ReferenceReader
 from eventlog.runtime.task import with_schemas
 from eventlog.settings import Settings
@@ -93,12 +94,13 @@ class KafkaTask:
     async def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            try:
+            # It may be fenced, or its broker away: then nothing is left to save.
+            with contextlib.suppress(Exception):
                 await asyncio.wait_for(producer.stop(), CLOSE_TIMEOUT_S)
-            except Exception:  # noqa: BLE001, S110 - it is fenced or its broker is away: nothing is left to save
-                pass
 
-    async def _append(self, topic: str, rows: Sequence[OutRow], partition: int) -> list[tuple[int, asyncio.Future[Any]]]:
+    async def _append(
+        self, topic: str, rows: Sequence[OutRow], partition: int
+    ) -> list[tuple[int, asyncio.Future[Any]]]:
         """Append rows as few atomic batches; (index of its first row, future of its offset) each."""
         assert self._producer is not None
         sent: list[tuple[int, asyncio.Future[Any]]] = []
@@ -173,7 +175,13 @@ class EnrichTask(KafkaTask):
     _step: EnrichStep
 
     def __init__(
-        self, enricher: Enricher, partition: int, settings: Settings, codec: Codec, references: ReferenceReader, catalog: Catalog
+        self,
+        enricher: Enricher,
+        partition: int,
+        settings: Settings,
+        codec: Codec,
+        references: ReferenceReader,
+        catalog: Catalog,
     ) -> None:
         super().__init__(enricher, partition, settings, codec)
         self._enricher = enricher

@@ -91,7 +91,7 @@ class ReferenceReader:
         key = (message.topic() or "", message.partition() or 0)
         offset = message.offset() or 0
         if error is not None:
-            if error.code() != KafkaError._PARTITION_EOF:
+            if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name for it
                 raise OnefactError(error.str())
             reached = offset
         else:

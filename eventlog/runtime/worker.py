@@ -74,7 +74,10 @@ class Worker:
         self._references = ReferenceReader(references.values(), self._settings, codec)
         self._references.start()
         self._dead = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka, enable_idempotence=True, acks="all", max_request_size=16 * 1024 * 1024
+            bootstrap_servers=self._settings.kafka,
+            enable_idempotence=True,
+            acks="all",
+            max_request_size=16 * 1024 * 1024,
         )
         await self._dead.start()
         for role in self._roles:
@@ -110,7 +113,9 @@ class Worker:
             topics = {topic.name: topic.partitions for topic in role.sources}
         else:
             topics = {role.source.name: role.source.partitions}
-        return RoleApp(role.name, topics, lambda topic, partition: self._new_task(role, topic, partition, codec), self._settings)
+        return RoleApp(
+            role.name, topics, lambda topic, partition: self._new_task(role, topic, partition, codec), self._settings
+        )
 
     def _new_task(self, role: Role, topic: str, partition: int, codec: Codec) -> PartitionTask:
         match role:

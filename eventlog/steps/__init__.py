@@ -1,6 +1,6 @@
 """What a role does with a batch of records, as plain synchronous code: the same live, in a replay and in tests."""
 
-from eventlog.steps.decide import DecideStep, Decided
+from eventlog.steps.decide import Decided, DecideStep
 from eventlog.steps.enrich import Enriched, EnrichStep
 from eventlog.steps.project import Projected, ProjectStep
 

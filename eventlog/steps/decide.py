@@ -21,7 +21,7 @@ from eventlog.envelope import (
 from eventlog.errors import Poison, Refused
 from eventlog.message import CommandAnswered, CommandRejected, Event
 from eventlog.roles import Decider
-from eventlog.rows import OutRow, Outputs
+from eventlog.rows import Outputs, OutRow
 
 WINDOW = 1000
 """Commands of a stream, at least, within which a repeated one is answered with its first outcome."""
@@ -94,8 +94,7 @@ class DecideStep:
         self._decode_entry = msgspec.msgpack.Decoder(ChangelogEntry).decode
         self._encode_state = msgspec.msgpack.Encoder().encode
         self._ce_types = {
-            cls: (("ce_type", cls.__name__.encode()), codec.encoder(cls), cls.stream_field)
-            for cls in domain.events
+            cls: (("ce_type", cls.__name__.encode()), codec.encoder(cls), cls.stream_field) for cls in domain.events
         }
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
@@ -149,7 +148,7 @@ class DecideStep:
             draft.fresh[command_id] = self._outcome(command, draft, headers, key, done)
         except (Poison, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - a bug in a domain must not stop the partition
+        except Exception as error:
             raise Poison("decide_failed", f"{type(error).__name__}: {error}") from error
         done.drafts[key] = draft
 

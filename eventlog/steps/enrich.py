@@ -12,7 +12,7 @@ from eventlog.envelope import PASSED_ON, SPEC_VERSION, Headers, Meta, RawRecord,
 from eventlog.errors import HandlerFailed, Poison
 from eventlog.message import Event
 from eventlog.roles import Enricher, References
-from eventlog.rows import OutRow, Outputs
+from eventlog.rows import Outputs, OutRow
 
 StreamState = tuple[int, Any]
 """Version of the stream of enriched facts, and the enricher's state (`msgspec.Raw` until it is needed)."""
@@ -69,7 +69,7 @@ class EnrichStep:
                 continue
             try:
                 self._enrich(event, meta, record, done)
-            except Exception as error:  # noqa: BLE001 - named, with its position
+            except Exception as error:
                 raise HandlerFailed(self.enricher.name, record.topic, record.partition, record.offset, error) from error
         self._encode_last(done)
         done.next_offset = records[-1].offset + 1

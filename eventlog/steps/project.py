@@ -53,7 +53,7 @@ class ProjectStep:
                 continue
             try:
                 operations.extend(on(event, meta))
-            except Exception as error:  # noqa: BLE001 - named, with its position
+            except Exception as error:
                 name = self.projection.name
                 raise HandlerFailed(name, record.topic, record.partition, record.offset, error) from error
             done.counts["projected"] += 1
