@@ -20,13 +20,14 @@ from eventlog.memory import MemoryRows
 from eventlog.models import Key
 from eventlog.operations import Change
 from eventlog.position import Position
-from eventlog.reader import LogReader, to_record
+from eventlog.reader import to_record
 from eventlog.registry import Registry
 from eventlog.roles import Catalog, Projection
 from eventlog.settings import Settings
 from eventlog.steps import ProjectStep
 from eventlog.topics import Topic
 from projections.lineage import Deadline, Lineage
+from projections.log import PromptLogReader
 from projections.points import Point
 
 KEPT_FACTS_MAX = 200_000
@@ -138,7 +139,7 @@ class Histories:
         self._catalog = catalog
         self._lineage = lineage
         self._lock = threading.Lock()
-        self._log: LogReader | None = None
+        self._log: PromptLogReader | None = None
         self._registry: Registry | None = None
         self._codec: Codec | None = None
         self._kept: OrderedDict[tuple[str, str], History] = OrderedDict()
@@ -170,13 +171,13 @@ class Histories:
                 self._shared.add(projection.model.name)
             return self._fold_all(projection, point, deadline)
 
-    def _open(self) -> tuple[LogReader, Codec]:
+    def _open(self) -> tuple[PromptLogReader, Codec]:
         if self._codec is None:
             self._settings.required("kafka", "registry")
             self._registry = self._registry or Registry(self._settings.registry)
             self._codec = Codec(self._registry, self._catalog.message_types)
         if self._log is None:
-            self._log = LogReader(self._settings)
+            self._log = PromptLogReader(self._settings)
         return self._log, self._codec
 
     def _fold_stream(self, projection: Projection, stream: str, point: Point, deadline: Deadline) -> MemoryRows | None:
@@ -233,7 +234,9 @@ class Histories:
             for partition in partitions:
                 low, end = log.bounds(source.name, partition)
                 _check_start(source, partition, low)
-                end = min(end, limits.get(partition, end))
+                limit = limits.get(partition, end)
+                # Where older records may be gone, only the next one of a key tells.
+                end = end if source.compacted else min(end, limit)
                 place, gone = Place(), set()
                 for _, messages, _ in log.batches({(source.name, partition): (0, end)}):
                     wanted = []
@@ -241,7 +244,7 @@ class Histories:
                         place.saw(message.offset() or 0)
                         key = message.key()
                         gap = source.compacted and place.gap(key)
-                        if _included(time_of(message), point):
+                        if (message.offset() or 0) < limit and _included(time_of(message), point):
                             wanted.append(to_record(message))
                             gone.discard(key)
                         elif gap:

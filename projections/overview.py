@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventlog.position import Position
-from eventlog.reader import LogReader
 from eventlog.sink import Progress
 from projections.keys import described
+from projections.log import PromptLogReader
 from projections.reader import Reader
 
 COUNTED_MAX = 10_000
@@ -30,7 +30,7 @@ class ModelState:
 def overview(reader: Reader) -> list[ModelState]:
     """Every read model, in the catalog's order. Raises `ServiceAway`."""
     found = []
-    with LogReader(reader.settings.required("kafka")) as log:
+    with PromptLogReader(reader.settings.required("kafka")) as log:
         for model in reader.models():
             store = reader.store(model.name)
             progress = store.progress(model)
@@ -42,7 +42,7 @@ def overview(reader: Reader) -> list[ModelState]:
     return found
 
 
-def _lag(log: LogReader, topics: list[str], progress: Progress) -> int:
+def _lag(log: PromptLogReader, topics: list[str], progress: Progress) -> int:
     ranges = {}
     for topic in topics:
         for place, end in log.ends(topic).items():

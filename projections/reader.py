@@ -153,7 +153,11 @@ class Reader:
                     raise BadInput("a read as of a point folds the log itself; it has no version")
                 whole = () if key is None else key_of(found.model, key)
                 rows = self.histories.fold(found.projection, whole, parse_point(as_of), deadline)
-                return rows.get(whole) if len(whole) == len(found.model.key) else _starting(found.model, rows.scan(), whole)
+                return (
+                    rows.get(whole)
+                    if len(whole) == len(found.model.key)
+                    else _starting(found.model, rows.scan(), whole)
+                )
         if version is not None and version not in found.store.versions(found.model):
             raise NotFound(f"read model {model} has no version {version}; see `onefact models`")
         if key is None:

@@ -15,10 +15,12 @@ from eventlog.errors import Fenced, HandlerFailed, OnefactError, ServiceAway, Un
 from eventlog.models import Key
 from eventlog.reader import LogReader, to_record
 from eventlog.roles import Projection
+from eventlog.settings import Settings
 from eventlog.sink import Progress, Sink, Store
 from eventlog.steps import ProjectStep
 from eventlog.steps.project import Projected
 from projections.asof import time_of
+from projections.log import Tail
 
 BATCH_RECORDS = {"redis": 2_000, "postgres": 10_000}
 """Records of one commit. A Redis script holds up everybody else; a Postgres commit is the cheaper the larger it is."""
@@ -47,6 +49,7 @@ class Rebuild:
         self._store = store
         self._codec = codec
         self._log = log
+        self._tail: Tail | None = None
         self._steps = {source.name: ProjectStep(projection, source, codec) for source in projection.sources}
         self._partitions = {source.name: source.partitions for source in projection.sources}
         self._sinks: dict[Place, Sink] = {}
@@ -63,9 +66,15 @@ class Rebuild:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._tail is not None:
+            self._tail.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         for sink in self._sinks.values():
             sink.close()
+
+    def follow(self, settings: Settings) -> None:
+        """From now on targets lie close to each other: stay with the log's end."""
+        self._tail = Tail(settings, self.at)
 
     def fold(
         self,
@@ -86,7 +95,8 @@ class Rebuild:
         waiting: dict[Place, list[Message]] = {place: [] for place in ranges}
         read_to = {place: begin for place, (begin, _) in ranges.items()}
         try:
-            for place, messages, following in self._log.batches(ranges):
+            ends = {place: end for place, (_, end) in ranges.items()}
+            for place, messages, following in self._tail.take(ends) if self._tail else self._log.batches(ranges):
                 waiting[place] += messages
                 last = following >= ranges[place][1]
                 if last or len(waiting[place]) >= self._batch:

@@ -142,6 +142,7 @@ class _Replay:
         live = self._begin()
         with self._building() as rebuild:
             self._build(rebuild, progress_of(self._store, self._model, live))
+            rebuild.follow(self._settings)
             comparer = Comparer(self._store, live, rebuild)
             self._show("comparing", force=True)
             try:
@@ -183,7 +184,10 @@ class _Replay:
         """A new version, removed again if anything goes wrong, an interruption from the keyboard included."""
         version = self._store.create_version(self._model)
         try:
-            with LogReader(self._settings) as log, Rebuild(self._projection, self._store, version, self._codec, log) as made:
+            with (
+                LogReader(self._settings) as log,
+                Rebuild(self._projection, self._store, version, self._codec, log) as made,
+            ):
                 yield made
         except BaseException:
             if self._store.live_version(self._model) != version:

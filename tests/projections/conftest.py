@@ -61,7 +61,11 @@ class Shop:
                 places[at] = (message.partition(), message.offset())  # type: ignore[attr-defined]
 
             producer.produce(
-                EVENTS.name, key=fact.shop, value=self.codec.encode(fact), headers=self.headers(fact, time), on_delivery=note
+                EVENTS.name,
+                key=fact.shop,
+                value=self.codec.encode(fact),
+                headers=self.headers(fact, time),
+                on_delivery=note,
             )
             producer.poll(0)
         assert producer.flush(30) == 0

@@ -129,14 +129,8 @@ RANKING = Projection(
     (RANKED,),
     on_ranking,
 )
-ITEMS = Projection(
-    SHOP, Table("shop_items", ("item",), {"item": "text", "quantity": "decimal"}), (EVENTS,), on_items
-)
-GIFTS = Projection(
-    SHOP, Hash("shop_gifts", ("shop",), {"shop": "text", "given": "integer"}), (EVENTS,), on_gifts
-)
+ITEMS = Projection(SHOP, Table("shop_items", ("item",), {"item": "text", "quantity": "decimal"}), (EVENTS,), on_items)
+GIFTS = Projection(SHOP, Hash("shop_gifts", ("shop",), {"shop": "text", "given": "integer"}), (EVENTS,), on_gifts)
 RANKER = Enricher(SHOP, enrich, Total)
 
-CATALOG = Catalog(
-    domains=(SHOP,), enrichers=(RANKER,), projections=(STOCK, JOURNAL, SHELF, RANKING, ITEMS, GIFTS)
-)
+CATALOG = Catalog(domains=(SHOP,), enrichers=(RANKER,), projections=(STOCK, JOURNAL, SHELF, RANKING, ITEMS, GIFTS))

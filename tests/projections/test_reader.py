@@ -104,7 +104,9 @@ def test_at_least_names_the_model_that_lags_where_it_is_and_what_was_wanted(shop
     wanted = Position.of(EVENTS.name, partition, offset + 1)
     at = shop.reader.store("shop_shelf").progress(SHELF.model).get((EVENTS.name, partition), 0)
     assert at <= offset
-    with pytest.raises(Lags, match=rf"shop_shelf lags: after 0.3 s it is at shop.events:{partition}:{at}, wanted is {wanted}"):
+    with pytest.raises(
+        Lags, match=rf"shop_shelf lags: after 0.3 s it is at shop.events:{partition}:{at}, wanted is {wanted}"
+    ):
         shop.reader.read("shop_shelf", name, at_least=wanted, timeout_s=0.3)
 
 

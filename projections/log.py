@@ -1,0 +1,123 @@
+"""Readers of the log for what is asked often and is short: ranges that are handed over at once, and a tail to follow."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from eventlog.errors import ServiceAway
+from eventlog.reader import TIMEOUT_S, LogReader
+from eventlog.settings import Settings
+
+AHEAD_RECORDS_MAX = 10_000
+"""Of one partition that are held before they are asked for."""
+
+Place = tuple[str, int]
+
+
+class PromptConsumer:
+    """A client whose `consume` waits for the first message only; the client's own waits for all, or for its time-out."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+    def consume(self, num_messages: int, timeout: float) -> list[Message]:
+        first = self._consumer.consume(1, timeout=timeout)
+        return first + self._consumer.consume(num_messages - 1, timeout=0) if first else first
+
+
+class PromptLogReader(LogReader):
+    """A `LogReader` for many short ranges: following a live model, one stream's news, the last record of a partition."""
+
+    def __init__(self, settings: Settings, group: str = "onefact.reader") -> None:
+        super().__init__(settings, group)
+        self._consumer = cast("Consumer", PromptConsumer(self._consumer))
+
+
+class Tail:
+    """Follows partitions from given positions on, a little ahead of what is asked for: `take` costs no round trip then.
+
+    Where a range of the log is read once, `LogReader` is the better way; this is for one that is asked again and
+    again, milliseconds apart.
+    """
+
+    def __init__(self, settings: Settings, starts: Mapping[Place, int]) -> None:
+        self._servers = settings.required("kafka").kafka
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": self._servers,
+                "group.id": "onefact.tail",  # required by the client; nothing joins it or commits to it
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "isolation.level": "read_committed",  # an aborted batch never happened
+                "enable.partition.eof": True,  # what is before a position may be transaction markers, which are no records
+                "auto.offset.reset": "error",  # a position that is gone is an error, not a silent jump
+                "fetch.wait.max.ms": 10,  # of one partition's news, others may be waiting
+                "queued.max.messages.kbytes": 16_384,
+                "log_level": 0,
+            }
+        )
+        self._read_to = dict(starts)
+        self._ahead: dict[Place, deque[Message]] = {place: deque() for place in starts}
+        self._paused: set[Place] = set()
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def take(self, target: Mapping[Place, int]) -> Iterator[tuple[Place, list[Message], int]]:
+        """Records before the target, each partition in order, each once: (partition, messages, next offset).
+
+        Raises `ServiceAway` when the broker sends nothing of what is wanted for `TIMEOUT_S`.
+        """
+        wanted = dict(target)
+        heard = time.monotonic()
+        while wanted:
+            for place in [place for place, end in wanted.items() if self._ahead[place] or self._read_to[place] >= end]:
+                end, ahead, messages = wanted[place], self._ahead[place], list[Message]()
+                while ahead and (ahead[0].offset() or 0) < end:
+                    messages.append(ahead.popleft())
+                done = bool(ahead) or self._read_to[place] >= end
+                if done:
+                    del wanted[place]
+                if done or messages:
+                    yield place, messages, end if done else (messages[-1].offset() or 0) + 1
+                self._resume(place)
+            if not wanted:
+                return
+            if self._poll():
+                heard = time.monotonic()
+            elif time.monotonic() - heard > TIMEOUT_S:
+                raise ServiceAway("kafka", f"{self._servers} sent nothing for {TIMEOUT_S} s")
+
+    def _poll(self) -> bool:
+        messages = self._consumer.consume(1, timeout=0.1)
+        if messages:
+            messages += self._consumer.consume(AHEAD_RECORDS_MAX, timeout=0)
+        for message in messages:
+            place = (message.topic() or "", message.partition() or 0)
+            error, offset = message.error(), message.offset() or 0
+            if error is None:
+                self._ahead[place].append(message)
+                self._read_to[place] = offset + 1
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own name for it
+                self._read_to[place] = max(offset, self._read_to[place])
+            else:
+                raise ServiceAway("kafka", f"{self._servers}: {error.str()}")
+        for place, ahead in self._ahead.items():
+            if len(ahead) > AHEAD_RECORDS_MAX and place not in self._paused:
+                self._consumer.pause([TopicPartition(*place)])
+                self._paused.add(place)
+        return bool(messages)
+
+    def _resume(self, place: Place) -> None:
+        if place in self._paused and len(self._ahead[place]) < AHEAD_RECORDS_MAX // 2:
+            self._paused.discard(place)
+            self._consumer.resume([TopicPartition(*place)])
