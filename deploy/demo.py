@@ -46,7 +46,9 @@ class Demo:
         shown = " ".join(f"'{w}'" if " " in w else w for w in words)
         self.console.print(f"\n[bold]$ onefact {shown}[/bold]", highlight=False)
         started = time.monotonic()
-        done = subprocess.run([self._program, *words], stdout=subprocess.PIPE if capture else None, text=True, check=False)
+        done = subprocess.run(
+            [self._program, *words], stdout=subprocess.PIPE if capture else None, text=True, check=False
+        )
         self.steps.append((step, time.monotonic() - started))
         if done.returncode not in (0, 1):
             raise SystemExit(done.returncode)
@@ -58,7 +60,9 @@ def tell(demo: Demo, sample: Path) -> bool:
     demo.show("services, topics, schemas, workers", "up", "--stack", os.environ.get("STACK", "embedded"))
     name = f"demo-{int(time.time())}"
     for kind, data in ESSAY:
-        outcome = demo.ask("five commands, each awaited", "send", "trading", kind, json.dumps({"portfolio_id": name, **data}), "--wait")
+        outcome = demo.ask(
+            "five commands, each awaited", "send", "trading", kind, json.dumps({"portfolio_id": name, **data}), "--wait"
+        )
         demo.console.print_json(data=outcome)
     position = outcome["position"]
     demo.show("read your own write", "read", "portfolio", name, "--at-least", position)

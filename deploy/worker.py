@@ -16,7 +16,7 @@ GROUPS = ("processors", "projections", "all")
 
 
 def roles_of(found: Catalog) -> dict[str, list[Role]]:
-    """What can be named on the command line: every role, every domain, and the groups `processors`, `projections`, `all`."""
+    """What can be named on the command line: every role, every domain, and the `GROUPS`."""
     processors: list[Role] = [*found.deciders, *found.enrichers]
     everything: list[Role] = [*processors, *found.projections]
     named: dict[str, list[Role]] = {"all": everything, "processors": processors, "projections": [*found.projections]}

@@ -58,7 +58,7 @@ class Hash(Model):
 
 @dataclass(frozen=True)
 class SortedSet(Model):
-    """A Redis sorted set of keys (of one column) by the decimal column `score`, highest first, exact values beside it."""
+    """A Redis sorted set of keys (of one column) by its decimal column `score`, highest first, exact values beside."""
 
     score: str = ""
     store: StoreName = field(default="redis", init=False)

@@ -21,7 +21,7 @@ class Sink(Protocol):
     def apply(self, changes: Mapping[Key, Change], next_offset: int) -> None:
         """Commit rows and position together, if the position is still what this sink last wrote.
 
-        Raises `Fenced` when it is not (another owner, a switched version, an emptied store), and then nothing was applied.
+        Raises `Fenced` when it is not (another owner, a switched version, an emptied store): nothing was applied.
         """
 
     def close(self) -> None:

@@ -91,7 +91,11 @@ class AsyncPublisher:
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, source: str = "onefact/publisher", domains: Iterable[Domain] | None = None
+        self,
+        settings: Settings | None = None,
+        *,
+        source: str = "onefact/publisher",
+        domains: Iterable[Domain] | None = None,
     ) -> None:
         self._publisher = Publisher(settings, source=source, domains=domains)
         self._sender = self._publisher.sender

@@ -95,7 +95,11 @@ class Sender:
             key, raw_id, value = stream.encode(), command_id.encode(), encode(message)
         except (ValueError, TypeError, AttributeError) as error:
             raise BadInput(f"not a {cls.__name__} that can be written: {error}") from None
-        if not 0 < len(key) <= HEADER_BYTES_MAX or not 0 < len(raw_id) <= HEADER_BYTES_MAX or len(value) > RECORD_BYTES_MAX:
+        if (
+            not 0 < len(key) <= HEADER_BYTES_MAX
+            or not 0 < len(raw_id) <= HEADER_BYTES_MAX
+            or len(value) > RECORD_BYTES_MAX
+        ):
             raise _out_of_bounds(cls, stream_field, key, raw_id, value)
         # The headers of `envelope.command_headers`, written out.
         headers = [
@@ -138,7 +142,9 @@ class Sender:
         """Wait until everything that was sent is in the log; raises `DeliveryFailed`."""
         left = self._producer.flush(DELIVERY_TIMEOUT_S + 5)
         if left:
-            raise DeliveryFailed("kafka", f"{self._settings.kafka} did not confirm {left} records in {DELIVERY_TIMEOUT_S} s")
+            raise DeliveryFailed(
+                "kafka", f"{self._settings.kafka} did not confirm {left} records in {DELIVERY_TIMEOUT_S} s"
+            )
         self.raise_failed()
 
     def failed(self, receipt: Receipt) -> None:
@@ -187,7 +193,9 @@ class Sender:
         """Of what clients publish to the domain and are answered."""
         if domain.name not in self._codecs:
             classes = [cls for cls, _ in domain.published().values()]
-            self._codecs[domain.name] = Codec(Registry(self._settings.registry), [*classes, CommandRejected, CommandAnswered])
+            self._codecs[domain.name] = Codec(
+                Registry(self._settings.registry), [*classes, CommandRejected, CommandAnswered]
+            )
         return self._codecs[domain.name]
 
     def _new_route(self, cls: type[Message]) -> Route:

@@ -27,7 +27,12 @@ _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,20}")
 _BARE = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
 # Not JSON, yet written by many programs. Each becomes a number that nobody writes, and is named again
 # where a number is read, so that everything else about the line is checked as usual.
-_STAND_INS = {b"NaN": b"0e-77000001", b"-NaN": b"0e-77000001", b"Infinity": b"0e-77000002", b"-Infinity": b"0e-77000003"}
+_STAND_INS = {
+    b"NaN": b"0e-77000001",
+    b"-NaN": b"0e-77000001",
+    b"Infinity": b"0e-77000002",
+    b"-Infinity": b"0e-77000003",
+}
 _NAMES = {b"0e-77000001": "NaN", b"0e-77000002": "Infinity", b"0e-77000003": "-Infinity"}
 
 

@@ -33,7 +33,7 @@ class Comparison:
         return self.differing == 0
 
 
-class Moving(Exception):  # noqa: N818 - says what happens
+class Moving(Exception):
     """The live version moved during the comparison, more often than was tried."""
 
 

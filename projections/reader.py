@@ -133,11 +133,11 @@ class Reader:
         timeout_s: float = TIMEOUT_S,
         version: int | None = None,
     ) -> Row | list[Row] | None:
-        """One row for a whole key (None where there is none); else the list of rows, of all or of a key's first columns.
+        """One row for a whole key (None where there is none); else a list of rows, of all or of a key's first columns.
 
         Sorted sets come highest first. `at_least` waits until the model has applied a position, or something
         that it leads to. `as_of` folds the log up to a time or a position, exactly. `version` reads one that
-        is not live. Raises `NotFound` (no such model), `BadInput`, `Lags` (not there within `timeout_s`), `ServiceAway`.
+        is not live. Raises `NotFound` (no such model), `BadInput`, `Lags` (not so far in `timeout_s`), `ServiceAway`.
         """
         found = self._found.get(model) or self._find(model)
         if as_of is None and at_least is None:

@@ -47,7 +47,9 @@ def read(
         typer.Option(metavar="POSITION", help="Wait until the model has applied what `send --wait` returned."),
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="So long --at-least waits.")] = 30.0,
-    version: Annotated[int | None, typer.Option(min=1, help="A version that is not live; see `replay --until`.")] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="A version that is not live; see `replay --until`.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show rows of a read model: one for a whole key, else a list. Exit code 1 where there is no such row."""
@@ -57,9 +59,7 @@ def read(
     with Reader() as reader:
         declared = reader.model(model)
         whole = from_words(declared, key) if key else ()
-        found = reader.read(
-            model, whole or None, as_of=as_of, at_least=at_least, timeout_s=timeout, version=version
-        )
+        found = reader.read(model, whole or None, as_of=as_of, at_least=at_least, timeout_s=timeout, version=version)
     if found is None:
         raise NotFound(f"{model} has no row {'/'.join(key or ())}" + (f" as of {as_of}" if as_of else ""))
     if as_json:
@@ -80,7 +80,12 @@ def replay(
         ),
     ] = None,
     accept_differences: Annotated[
-        bool, typer.Option("--accept-differences", "--expect-change", help="Switch although rows differ: the fold was changed on purpose.")
+        bool,
+        typer.Option(
+            "--accept-differences",
+            "--expect-change",
+            help="Switch although rows differ: the fold was changed on purpose.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

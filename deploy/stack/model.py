@@ -17,11 +17,11 @@ def silent(step: str, state: str) -> None:
     """Report to nobody."""
 
 
-class Missing(OnefactError):  # noqa: N818 - it reads as what is the matter
+class Missing(OnefactError):
     """Something the machine must have is not there; the message says what to install or do."""
 
 
-class NotUp(OnefactError):  # noqa: N818
+class NotUp(OnefactError):
     """Something that was started did not become ready; the message carries the end of its log."""
 
 

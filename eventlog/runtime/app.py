@@ -180,7 +180,7 @@ class PartitionFeed:
 
 
 class RoleApp(faust.App):
-    """One role as a Faust app: its consumer group is the role's name, its tasks are made by `new_task(topic, partition)`."""
+    """One role as a Faust app: its consumer group is the role's name, `new_task(topic, partition)` makes its tasks."""
 
     def __init__(
         self, role: str, topics: dict[str, int], new_task: Callable[[str, int], PartitionTask], settings: Settings

@@ -105,7 +105,9 @@ JOURNAL = Projection(
 )  # fmt: skip
 SUMS = Projection(
     COUNTING,
-    Hash("sums", ("counter_id",), {"counter_id": "text", "total": "integer", "version": "integer", "doubled": "integer"}),
+    Hash(
+        "sums", ("counter_id",), {"counter_id": "text", "total": "integer", "version": "integer", "doubled": "integer"}
+    ),
     (COUNTING.topic("events"), COUNTING.topic("enriched")),
     sums,
 )

@@ -68,7 +68,9 @@ class Workers:
         return httpx.get(f"http://127.0.0.1:{self.ports[name]}/metrics", timeout=5).text
 
     def wait_ready(self, *names: str, timeout_s: float = 60) -> None:
-        wait_until(lambda: all(self.is_ready(n) for n in names or self.processes), timeout_s, "workers ready", self.logs)
+        wait_until(
+            lambda: all(self.is_ready(n) for n in names or self.processes), timeout_s, "workers ready", self.logs
+        )
 
     def logs(self) -> str:
         return "\n".join(f"== {p.name}\n{p.read_text(errors='replace')[-3000:]}" for p in self.folder.glob("*.log"))
@@ -101,9 +103,14 @@ def wait_until(
 def publish(settings: Settings, codec: Codec, topic: Topic, commands: Iterable[tuple[str, Command]]) -> None:
     """Append commands under their ids and wait until they are kept."""
     producer = Producer(
-        {"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random", "linger.ms": 5, "enable.idempotence": True,
-         "log_level": 0}
-    )  # fmt: skip
+        {
+            "bootstrap.servers": settings.kafka,
+            "partitioner": "murmur2_random",
+            "linger.ms": 5,
+            "enable.idempotence": True,
+            "log_level": 0,
+        }
+    )
     now = datetime.now(UTC)
     for number, (command_id, command) in enumerate(commands):
         headers = command_headers(command_id, "test", type(command).__name__, command.stream, now)
@@ -138,7 +145,9 @@ def consumed(settings: Settings, group: str, topic: Topic) -> bool:
         for partition in range(topic.partitions):
             low, end = reader.bounds(topic.name, partition)
             position = max(low, reader.committed(topic.name, partition))
-            rest = [m for _, messages, _ in reader.batches({(topic.name, partition): (position, end)}) for m in messages]
+            rest = [
+                m for _, messages, _ in reader.batches({(topic.name, partition): (position, end)}) for m in messages
+            ]
             if rest:
                 return False
     return True

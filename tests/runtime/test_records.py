@@ -6,7 +6,6 @@ import struct
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -56,7 +55,12 @@ def of(settings: Settings, topic: Topic, key: str) -> list[Record]:
 
 def append(settings: Settings, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
     producer = Producer(
-        {"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random", "message.max.bytes": 8 << 20, "log_level": 0}
+        {
+            "bootstrap.servers": settings.kafka,
+            "partitioner": "murmur2_random",
+            "message.max.bytes": 8 << 20,
+            "log_level": 0,
+        }
     )
     failed: list[object] = []
     producer.produce(
@@ -183,7 +187,9 @@ def test_poison_among_facts_does_not_stop_the_enricher(
     publish(settings, codec, COMMANDS, [(f"{counter}/1", Count(counter_id=counter, number=4))])
     decided(settings, workers)
     wait_until(lambda: consumed(settings, "counting.enricher", EVENTS), 30, "everything enriched", workers.logs)
-    (fact,) = [codec.decode(r.value, COUNTING.topic("enriched")) for r in of(settings, COUNTING.topic("enriched"), counter)]
+    (fact,) = [
+        codec.decode(r.value, COUNTING.topic("enriched")) for r in of(settings, COUNTING.topic("enriched"), counter)
+    ]
     assert isinstance(fact, Doubled)
     assert fact.number == 8
     letters = [r for r in read_all(settings, EVENTS.dead) if header(r, "onefact_dead_role") == "counting.enricher"]
@@ -192,6 +198,13 @@ def test_poison_among_facts_does_not_stop_the_enricher(
 
 def test_metrics_tell_what_happened(workers: Workers) -> None:
     text = workers.metrics("records")
-    for name in ("records_total", "batches_total", "commit_seconds_bucket", "lag_records", "lag_seconds", "dead_letters_total"):
+    for name in (
+        "records_total",
+        "batches_total",
+        "commit_seconds_bucket",
+        "lag_records",
+        "lag_seconds",
+        "dead_letters_total",
+    ):
         assert f"onefact_{name}{{" in text
     assert "onefact_ready 1.0" in text
