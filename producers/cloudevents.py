@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, BinaryIO, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, Protocol, get_args, get_type_hints
 
 import msgspec
 
@@ -34,6 +34,12 @@ _STAND_INS = {
     b"-Infinity": b"0e-77000003",
 }
 _NAMES = {b"0e-77000001": "NaN", b"0e-77000002": "Infinity", b"0e-77000003": "-Infinity"}
+
+
+class Lines(Protocol):
+    """What is read from: a file, or anything that gives its lines."""
+
+    def readline(self, limit: int, /) -> bytes: ...
 
 
 class Parsed(NamedTuple):
@@ -74,7 +80,7 @@ class CloudEvents:
         """Names of what can be published."""
         return list(self._readers)
 
-    def lines(self, file: BinaryIO) -> Iterator[Parsed]:
+    def lines(self, file: Lines) -> Iterator[Parsed]:
         """Every line's event; blank lines are skipped. An error names its line, counted from 1."""
         number = 0
         while line := file.readline(LINE_BYTES_MAX + 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 import time as clock
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Literal, overload
@@ -33,7 +33,11 @@ class Publisher:
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, source: str = "onefact/publisher", domains: Iterable[Domain] | None = None
+        self,
+        settings: Settings | None = None,
+        *,
+        source: str = "onefact/publisher",
+        domains: Iterable[Domain] | None = None,
     ) -> None:
         self._settings = settings or Settings()
         self.sender = Sender(self._settings, source, domains)
@@ -116,15 +120,25 @@ class Publisher:
             if self._reader:
                 self._reader.close()
 
-    def wait(self, tally: Tally, timeout_s: float = OUTCOME_TIMEOUT_S, *, left: int = 0) -> None:
+    def wait(
+        self,
+        tally: Tally,
+        timeout_s: float = OUTCOME_TIMEOUT_S,
+        *,
+        left: int = 0,
+        on_progress: Callable[[], None] | None = None,
+    ) -> None:
         """Wait until at most `left` of a tally's commands have no outcome.
 
-        Raises `NoOutcome` when none of them got one for `timeout_s`, `DeliveryFailed`.
+        `on_progress` is called now and then. Raises `DeliveryFailed`, and `NoOutcome` when none of them
+        got one for `timeout_s`.
         """
         settled, heard = tally.settled, clock.monotonic()
         while tally.outstanding > left:
             self.sender.poll(0 if self._reader else LOOK_S)
             self.sender.raise_failed()
+            if on_progress:
+                on_progress()
             if self._reader:
                 self._reader.wait(lambda: tally.outstanding <= left, LOOK_S)
             if tally.settled != settled:

@@ -1,0 +1,81 @@
+"""A stream's facts, read from the partition that its key belongs to."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from eventlog.codec import Codec
+from eventlog.digest import plain
+from eventlog.envelope import Record, read_meta, time_text
+from eventlog.errors import Poison, UnknownSchema
+from eventlog.position import Position
+from eventlog.reader import LogReader, to_record
+from eventlog.registry import Registry
+from eventlog.settings import Settings
+from eventlog.topics import Domain, Topic
+from producers.partition import partition_of
+
+
+def facts_of(stream: str, domains: Iterable[Domain], settings: Settings, *, everything: bool) -> list[dict[str, Any]]:
+    """The stream's events, oldest first; with `everything` its refusals and enriched facts among them.
+
+    Facts of one topic stay in the log's order; those of several are merged by the time they were written.
+    """
+    settings.required("kafka", "registry")
+    topics = [topic for domain in domains for topic in _topics(domain, everything=everything)]
+    codec = Codec(Registry(settings.registry), dict.fromkeys(cls for topic in topics for cls in topic.types))
+    with LogReader(settings) as reader:
+        read = [list(_records(reader, topic, stream.encode())) for topic in topics]
+    by_name = {topic.name: topic for topic in topics}
+    merged = heapq.merge(*read, key=lambda record: record.timestamp)
+    return [fact for record in merged if (fact := _fact(record, by_name[record.topic], codec)) is not None]
+
+
+def _topics(domain: Domain, *, everything: bool) -> Iterator[Topic]:
+    if domain.commands:
+        yield domain.topic("events")
+        if everything:
+            yield domain.topic("rejections")
+    if domain.enriched and everything:
+        yield domain.topic("enriched")
+    yield from domain.facts
+
+
+def _records(reader: LogReader, topic: Topic, key: bytes) -> Iterator[Record]:
+    if not reader.partitions(topic.name):
+        return
+    partition = partition_of(key, topic.partitions)
+    begin, end = reader.bounds(topic.name, partition)
+    for _, messages, _ in reader.batches({(topic.name, partition): (begin, end)}):
+        for message in messages:
+            if message.key() == key:
+                yield to_record(message)
+
+
+def _fact(record: Record, topic: Topic, codec: Codec) -> dict[str, Any] | None:
+    try:
+        meta = read_meta(record)
+        try:
+            message = codec.decode(record.value, topic)
+        except UnknownSchema as unknown:
+            codec.learn(unknown.schema_id)
+            message = codec.decode(record.value, topic)
+    except Poison:
+        return None  # no fact; whoever reads the topic has it among its dead letters
+    return {
+        "type": meta.type,
+        "id": meta.id,
+        "stream": meta.stream,
+        "version": meta.version,
+        "time": time_text(meta.time),
+        "data": plain(msgspec.structs.asdict(message)),
+        "causation": meta.causation,
+        "correlation": meta.correlation,
+        "source": meta.source,
+        "topic": record.topic,
+        "position": str(Position.of(record.topic, record.partition, record.offset + 1)),
+    }
