@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from eventlog.settings import Settings
 from tests.backing import Backing, start_backing
+
+# How long an example takes says more about the machine than about the law.
+hypothesis.settings.register_profile("onefact", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("onefact")
 
 
 @pytest.fixture(scope="session")

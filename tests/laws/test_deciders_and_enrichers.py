@@ -1,0 +1,168 @@
+"""What is decided or derived depends on its arguments alone, and any batching of them gives the same log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventlog.codec import Codec
+from eventlog.discovery import catalog
+from eventlog.envelope import Record, command_headers, parse_time
+from eventlog.errors import Refused
+from eventlog.message import Message
+from eventlog.roles import Decider, Enricher, ReferenceTable, Source
+from eventlog.steps import DecideStep, EnrichStep
+from eventlog.testing import message_of, run_samples
+from tests.laws.registry import MemorySchemas
+
+COUNT, SEED = 300, 5
+CODEC = Codec(MemorySchemas(), catalog().message_types)
+each_decider = pytest.mark.parametrize("decider", catalog().deciders, ids=lambda r: r.name)
+each_enricher = pytest.mark.parametrize("enricher", catalog().enrichers, ids=lambda r: r.name)
+kept = msgspec.msgpack.encode
+
+Step = tuple[Any, Any, datetime, Any]
+"""Message, state before, time, and what came of it."""
+
+
+def sample_of(decider: Decider) -> Iterator[tuple[dict[str, Any], Message]]:
+    source: Source = next(s for s in catalog().sources if s.domain is decider.domain)
+    assert source.sample, f"{decider.domain.name} has no sample"
+    published = decider.domain.published()
+    for written in source.sample(COUNT, SEED):
+        yield written, message_of(published[written["type"]][0], written["data"])
+
+
+def decided(decider: Decider) -> Iterator[Step]:
+    states: dict[str, Any] = {}
+    for written, command in sample_of(decider):
+        time, state = parse_time(written["time"]), states.get(command.stream, decider.initial)
+        try:
+            events = list(decider.decide(command, state, time))
+        except Refused as refused:
+            yield command, state, time, (refused.code, refused.reason)
+            continue
+        yield command, state, time, events
+        for event in events:
+            state = decider.evolve(state, event, time)
+        states[command.stream] = state
+
+
+@each_decider
+def test_the_same_command_in_the_same_state_has_the_same_outcome(decider: Decider) -> None:
+    first, again = list(decided(decider)), list(decided(decider))
+    assert first == again
+    for command, state, time, outcome in first:
+        before = kept(state)
+        if isinstance(outcome, tuple):
+            with pytest.raises(Refused):
+                decider.decide(command, state, time)
+        else:
+            assert list(decider.decide(command, state, time)) == outcome
+            for event in outcome:
+                once, twice = decider.evolve(state, event, time), decider.evolve(state, event, time)
+                assert once == twice
+        assert kept(state) == before, "a state is never changed, only followed by another"
+
+
+@each_decider
+def test_a_decider_states_only_its_own_facts_in_the_commands_stream(decider: Decider) -> None:
+    outcomes = list(decided(decider))
+    for command, _, _, outcome in outcomes:
+        if isinstance(outcome, list):
+            assert {type(event) for event in outcome} <= set(decider.domain.events)
+            assert {event.stream for event in outcome} <= {command.stream}
+    assert any(isinstance(outcome, tuple) for *_, outcome in outcomes), "the sample should have a refusal"
+    stated = {type(event) for *_, outcome in outcomes if isinstance(outcome, list) for event in outcome}
+    assert stated == set(decider.domain.events), "the sample should lead to every kind of event"
+
+
+@each_decider
+def test_a_deciders_state_is_frozen_and_survives_its_changelog(decider: Decider) -> None:
+    assert decider.state.__struct_config__.frozen
+    for _, state, _, _ in decided(decider):
+        assert msgspec.msgpack.decode(kept(state), type=decider.state | None) == state
+
+
+@each_enricher
+def test_an_enricher_depends_on_its_arguments_alone(enricher: Enricher) -> None:
+    tables = {topic.name: ReferenceTable() for topic in enricher.references}
+    also = {cls for topic in enricher.also for cls in topic.types}
+    states: dict[str, Any] = {}
+    assert enricher.state.__struct_config__.frozen
+    for _, event, meta in run_samples(catalog(), COUNT, SEED).of([enricher.source]):
+        state = states.get(meta.stream, enricher.initial)
+        before = kept(state)
+        facts, after = enricher.enrich(event, state, tables, meta.time)
+        facts = list(facts)
+        again, after_again = enricher.enrich(event, state, tables, meta.time)
+        assert (facts, after) == (list(again), after_again)
+        assert kept(state) == before, "a state is never changed, only followed by another"
+        assert msgspec.msgpack.decode(kept(after), type=enricher.state | None) == after
+        assert {type(fact) for fact in facts} <= {*enricher.domain.enriched, *also}
+        assert {fact.stream for fact in facts if type(fact) not in also} <= {meta.stream}
+        states[meta.stream] = after
+
+
+def records_of(decider: Decider) -> list[Record]:
+    topic = decider.source.name
+    found = []
+    for offset, (written, command) in enumerate(sample_of(decider)):
+        time = parse_time(written["time"])
+        headers = command_headers(written["id"], written["source"], written["type"], command.stream, time)
+        found.append(Record(topic, 0, offset, 0, command.stream.encode(), CODEC.encode(command), headers))
+    return found
+
+
+Rows = dict[str, list[Any]]
+
+
+def run(step: DecideStep | EnrichStep, records: list[Record], cuts: list[int]) -> Rows:
+    """Rows by topic when the records come in batches that end at `cuts`."""
+    rows: Rows = {}
+    for start, end in pairwise(sorted({0, *cuts, len(records)})):
+        done: Any = step.run(records[start:end])
+        if isinstance(step, DecideStep):
+            step.late(done, lambda index: index)
+        step.commit(done)
+        for topic, made in done.rows.items():
+            rows.setdefault(topic, []).extend(made)
+    return rows
+
+
+@cache
+def undivided(decider: Decider) -> Rows:
+    rows = run(DecideStep(decider, CODEC), records_of(decider), [])
+    assert decider.source.dead.name not in rows
+    return rows
+
+
+@each_decider
+@given(data=st.data())
+def test_any_batching_of_commands_gives_the_same_log(decider: Decider, data: st.DataObject) -> None:
+    records = records_of(decider)
+    cuts = data.draw(st.lists(st.integers(0, len(records)), max_size=10))
+    assert run(DecideStep(decider, CODEC), records, cuts) == undivided(decider)
+
+
+def enriched(enricher: Enricher, cuts: list[int]) -> Rows:
+    decider = next(d for d in catalog().deciders if d.domain is enricher.domain)
+    topic = enricher.source.name
+    rows = undivided(decider)[topic]
+    records = [Record(topic, 0, offset, 0, *row) for offset, row in enumerate(rows)]
+    tables = {topic.name: ReferenceTable() for topic in enricher.references}
+    return run(EnrichStep(enricher, CODEC, tables), records, [min(cut, len(records)) for cut in cuts])
+
+
+@each_enricher
+@given(cuts=st.lists(st.integers(0, COUNT), max_size=10))
+def test_any_batching_of_events_gives_the_same_enriched_log(enricher: Enricher, cuts: list[int]) -> None:
+    assert enriched(enricher, cuts) == enriched(enricher, [])
