@@ -132,7 +132,7 @@ def _murmur2(data: bytes) -> int:
 
 
 class Histories:
-    """Folds models as of a point. Safe to use from several threads, one fold at a time; holds its consumer until `close`."""
+    """Folds models as of a point. May be used from several threads, one at a time; holds its consumer until `close`."""
 
     def __init__(self, settings: Settings, catalog: Catalog, lineage: Lineage) -> None:
         self._settings = settings
@@ -216,7 +216,8 @@ class Histories:
         _check_start(source, partition, low)
         if place.next >= end:
             return
-        for _, messages, following in log.batches({(source.name, partition): (place.next, end)}):
+        following = place.next
+        for _, messages, following in log.batches({(source.name, partition): (place.next, end)}):  # noqa: B007
             for message in messages:
                 place.saw(message.offset() or 0)
                 if message.key() == raw:

@@ -121,8 +121,8 @@ class Lineage:
             for way in self._ways:
                 if way.role.source.name == topic and self._leads(way.output.name, sources):
                     self._wait_processor(projection, way.role, partition, offset, deadline)
-                    for place in self._places(way, partition):
-                        todo.append((way.output.name, place, self._settled_end(way.output.name, place, deadline)))
+                    output = way.output.name
+                    todo += [(output, p, self._settled_end(output, p, deadline)) for p in self._places(way, partition)]
 
     def wait_whole(self, projection: Projection, source: Topic, partition: int, deadline: Deadline) -> None:
         """Return when every fact there is now, that enriches into this partition of a model's source, is enriched.
@@ -159,7 +159,9 @@ class Lineage:
             if way.same and way.output.name == source.name and self._reached(way.role.source.name, named):
                 before = self.limits(projection, way.role.source, position, partitions, deadline)
                 return {p: self._boundary(projection, way, p, n, deadline) if n else 0 for p, n in before.items()}
-        raise BadInput(f"{projection.model.name} reads {source.name}, which has no order with {', '.join(sorted(named))}")
+        raise BadInput(
+            f"{projection.model.name} reads {source.name}, which has no order with {', '.join(sorted(named))}"
+        )
 
     def end(self, topic: str, partition: int) -> int:
         """Offset after the last stable record or marker."""
@@ -200,7 +202,8 @@ class Lineage:
             if not deadline.pause():
                 raise Lags(
                     f"{model.name} lags: after {deadline.timeout_s:g} s it is at {Position.of(*place, at)}, "
-                    f"wanted is {Position.of(*place, offset)}; see `onefact lag`, and whether a worker has {projection.name}"
+                    f"wanted is {Position.of(*place, offset)}; see `onefact lag`, and whether a worker has "
+                    f"{projection.name}"
                 )
 
     def _wait_processor(
@@ -233,7 +236,11 @@ class Lineage:
                 reader = self._reader()
                 begin = max(0, end - back)
                 last = max(
-                    (m.offset() or 0 for _, batch, _ in reader.batches({(topic, partition): (begin, end)}) for m in batch),
+                    (
+                        m.offset() or 0
+                        for _, batch, _ in reader.batches({(topic, partition): (begin, end)})
+                        for m in batch
+                    ),
                     default=None,
                 )
             if last is not None:

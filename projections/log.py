@@ -1,4 +1,4 @@
-"""Readers of the log for what is asked often and is short: ranges that are handed over at once, and a tail to follow."""
+"""Readers of the log for what is short and asked often: ranges handed over at once, and a tail to follow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Place = tuple[str, int]
 
 
 class PromptConsumer:
-    """A client whose `consume` waits for the first message only; the client's own waits for all, or for its time-out."""
+    """A client whose `consume` waits for the first message only; its own waits for all, or for its time-out."""
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
@@ -34,7 +34,7 @@ class PromptConsumer:
 
 
 class PromptLogReader(LogReader):
-    """A `LogReader` for many short ranges: following a live model, one stream's news, the last record of a partition."""
+    """A `LogReader` for many short ranges: one stream's news, the last record of a partition."""
 
     def __init__(self, settings: Settings, group: str = "onefact.reader") -> None:
         super().__init__(settings, group)
@@ -57,7 +57,7 @@ class Tail:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "isolation.level": "read_committed",  # an aborted batch never happened
-                "enable.partition.eof": True,  # what is before a position may be transaction markers, which are no records
+                "enable.partition.eof": True,  # before a position there may be markers, which are no records
                 "auto.offset.reset": "error",  # a position that is gone is an error, not a silent jump
                 "fetch.wait.max.ms": 10,  # of one partition's news, others may be waiting
                 "queued.max.messages.kbytes": 16_384,

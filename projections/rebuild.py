@@ -1,4 +1,4 @@
-"""A version of a read model under construction: the live task's own step and sink, fed from the log as fast as it goes."""
+"""A version of a read model under construction: the live task's own step and sink, fed as fast as they take it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RebuildDisturbed(OnefactError):
 
 
 class Rebuild:
-    """Folds the log into one version, which has no other owner. Commits run beside the folding, one per partition at a time."""
+    """Folds the log into one version, of which it is the only owner; commits run beside the folding, in order."""
 
     def __init__(self, projection: Projection, store: Store, version: int, codec: Codec, log: LogReader) -> None:
         self.model = projection.model
@@ -84,7 +84,7 @@ class Rebuild:
         until: datetime | None = None,
         on_advance: OnAdvance | None = None,
     ) -> None:
-        """Bring the version to exactly the target, of which it must not be ahead; `touched` gains the keys of changed rows.
+        """Bring the version to exactly the target; `touched` gains the keys of the rows that changed.
 
         Facts later than `until` are left out. Raises `OnefactError` where a fact cannot be folded.
         """
@@ -162,7 +162,9 @@ class Rebuild:
             if before == following:
                 break
         if at != following:
-            raise RebuildDisturbed(f"version {self.version} of {self.model.name} is at {at} of {place}, not at {following}")
+            raise RebuildDisturbed(
+                f"version {self.version} of {self.model.name} is at {at} of {place}, not at {following}"
+            )
         self.at[place] = following
 
     @staticmethod

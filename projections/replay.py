@@ -95,7 +95,7 @@ def replay(
     """Rebuild the model, compare, switch; or, with `until`, build a version as of a point and leave the live one.
 
     A rebuilt version that differs is not switched, and kept for a look, unless `accept_differences`. Raises
-    `NotFound`, `ServiceAway`, `OnefactError` (another replay runs, live kept moving); the live version is then as it was.
+    `NotFound`, `ServiceAway`, `OnefactError` (another replay runs, live kept moving); live is then as it was.
     """
     settings = (settings or Settings()).required("kafka", "registry")
     if catalog is None:

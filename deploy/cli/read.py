@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.cli.output import Json, print_json, print_table
 from eventlog.errors import NotFound, OnefactError
 
 if TYPE_CHECKING:
     from eventlog.models import Model, Row
     from projections.replay import ReplayProgress, ReplayResult
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -63,9 +61,7 @@ def read(
     if found is None:
         raise NotFound(f"{model} has no row {'/'.join(key or ())}" + (f" as of {as_of}" if as_of else ""))
     if as_json:
-        from eventlog.digest import plain
-
-        print(json.dumps(plain(found), ensure_ascii=False))
+        print_json(found)
     else:
         _print_rows(declared, found)
 
@@ -101,9 +97,7 @@ def replay(
     with _progress_bar(Console(stderr=True), quiet=as_json) as on_progress:
         result = run(model, until=until, accept_differences=accept_differences, on_progress=on_progress)
     if as_json:
-        from eventlog.digest import plain
-
-        print(json.dumps(plain(asdict(result)), ensure_ascii=False))
+        print_json(asdict(result))
         if result.identical is False and not result.switched:
             raise typer.Exit(1)
     else:
@@ -118,19 +112,19 @@ def models(*, as_json: Json = False) -> None:
     with Reader() as reader:
         found = overview(reader)
     if as_json:
-        print(json.dumps([asdict(state) for state in found]))
+        print_json([asdict(state) for state in found])
         return
     rows = [[s.name, s.store, s.key, str(s.live), ", ".join(map(str, s.versions)), f"{s.lag:,}"] for s in found]
-    _print_table(["model", "store", "key", "live version", "versions", "lag (records)"], rows)
+    print_table(["model", "store", "key", "live version", "versions", "lag (records)"], rows)
 
 
 def _print_rows(model: Model, found: Row | list[Row]) -> None:
     from eventlog.digest import plain
 
     if isinstance(found, list):
-        _print_table(list(model.columns), [[_shown(plain(value)) for value in row.values()] for row in found])
+        print_table(list(model.columns), [[_shown(plain(value)) for value in row.values()] for row in found])
     else:
-        _print_table([model.name, ""], [[name, _shown(plain(value))] for name, value in found.items()])
+        print_table([model.name, ""], [[name, _shown(plain(value))] for name, value in found.items()])
 
 
 def _shown(value: Any) -> str:
@@ -141,19 +135,6 @@ def _shown(value: Any) -> str:
             return ", ".join(f"{name} {each}" for name, each in value.items())
         case _:
             return str(value)
-
-
-def _print_table(columns: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))  # what a client wrote is text, never markup
-    Console().print(table)
 
 
 def _print_result(result: ReplayResult) -> None:

@@ -197,9 +197,7 @@ def test_rows_that_streams_share_are_folded_from_all_of_them(shop: Shop) -> None
 
 def test_750_points_of_a_long_stream_take_seconds(shop: Shop) -> None:
     name = shop.name()
-    facts = [
-        (Counted(shop=name, item="tea", quantity=Decimal(1)), START + timedelta(minutes=n)) for n in range(4751)
-    ]
+    facts = [(Counted(shop=name, item="tea", quantity=Decimal(1)), START + timedelta(minutes=n)) for n in range(4751)]
     shop.append(facts)
     started = time.monotonic()
     for number in range(0, 4750, 19)[:250]:

@@ -131,7 +131,9 @@ def spoil(shop: Shop, projection: Projection, key: str) -> None:
     version = shop.reader.store(projection.model.name).live_version(projection.model)
     if projection.model.store == "postgres":
         with psycopg.connect(shop.settings.postgres, autocommit=True) as connection:
-            done = connection.execute(f"UPDATE shop_stock_v{version} SET quantity = quantity + 1 WHERE shop = %s", [key])
+            done = connection.execute(
+                f"UPDATE shop_stock_v{version} SET quantity = quantity + 1 WHERE shop = %s", [key]
+            )
             assert done.rowcount
     else:
         with redis.Redis.from_url(shop.settings.redis) as client:
@@ -210,7 +212,9 @@ def test_the_version_that_was_live_stays_until_the_next_replay(shop: Shop) -> No
     assert shop.reader.store("shop_items").versions(ITEMS.model) == [second.version, third.version]
 
 
-def test_killed_in_the_middle_the_live_one_is_untouched_and_the_next_replay_clears_up(shop: Shop, tmp_path: Path) -> None:
+def test_killed_in_the_middle_the_live_one_is_untouched_and_the_next_replay_clears_up(
+    shop: Shop, tmp_path: Path
+) -> None:
     fill(shop, 30_000)
     shop.apply(SHELF, batch=2000)
     before = live(shop, SHELF.model)
@@ -275,7 +279,9 @@ def test_a_fold_that_fails_changes_nothing(shop: Shop) -> None:
         raise RuntimeError("a bug")
 
     catalog = replace(CATALOG, projections=(replace(STOCK, on=broken),))  # type: ignore[arg-type]
-    with pytest.raises(OnefactError, match=r"shop.shop_stock raised RuntimeError at shop.events:\d:\d+: a bug; nothing was"):
+    with pytest.raises(
+        OnefactError, match=r"shop.shop_stock raised RuntimeError at shop.events:\d:\d+: a bug; nothing was"
+    ):
         replay("shop_stock", shop.settings, catalog=catalog)
     assert live(shop, STOCK.model) == before
     assert max(shop.reader.store("shop_stock").versions(STOCK.model)) == before[0]
