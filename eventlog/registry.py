@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
-import httpx
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
+from confluent_kafka.schema_registry.common._httpx_compat import httpx  # whichever httpx it speaks, for its errors
 
 from eventlog.errors import OnefactError, ServiceAway
 
