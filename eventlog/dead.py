@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from eventlog.errors import BadInput, NotFound, OnefactError, ServiceAway
 from eventlog.reader import LogReader, to_record
-from eventlog.roles import Catalog
+from eventlog.roles import Catalog, Decider, Enricher
 from eventlog.rows import DEAD_PREFIX
 from eventlog.settings import Settings
 from eventlog.topics import Topic
@@ -118,7 +118,8 @@ def retry(settings: Settings, catalog: Catalog, letter_id: str | None = None) ->
 def _readers(catalog: Catalog) -> dict[str, set[str]]:
     """Names of the roles that read each topic."""
     found: dict[str, set[str]] = {}
-    for role in (*catalog.deciders, *catalog.enrichers):
+    processors: list[Decider | Enricher] = [*catalog.deciders, *catalog.enrichers]
+    for role in processors:
         found.setdefault(role.source.name, set()).add(role.name)
     for projection in catalog.projections:
         for topic in projection.sources:
@@ -159,8 +160,8 @@ def _publish(
 
 def _produce(producer: Producer, topic: Topic, letter: Letter, value: bytes | None, about: list[Letter]) -> None:
     # By its key, as any publisher would; a record without one goes back to where it was.
-    place = {} if letter.key else {"partition": letter.partition}
-    producer.produce(topic.name, value, letter.key, headers=list(letter.headers), **place)
+    partition = -1 if letter.key else letter.partition
+    producer.produce(topic.name, value, letter.key, partition, headers=list(letter.headers))
     for each in about:
         producer.produce(topic.dead.name, None, each.id.encode(), partition=each.partition)
     producer.poll(0)

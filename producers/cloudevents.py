@@ -36,6 +36,14 @@ _STAND_INS = {
 _NAMES = {b"0e-77000001": "NaN", b"0e-77000002": "Infinity", b"0e-77000003": "-Infinity"}
 
 
+class BadLine(BadInput):
+    """A line that cannot be used."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(f"line {number}: {reason}")
+        self.number = number
+
+
 class Lines(Protocol):
     """What is read from: a file, or anything that gives its lines."""
 
@@ -80,17 +88,17 @@ class CloudEvents:
         """Names of what can be published."""
         return list(self._readers)
 
-    def lines(self, file: Lines) -> Iterator[Parsed]:
-        """Every line's event; blank lines are skipped. An error names its line, counted from 1."""
+    def lines(self, file: Lines, first: int = 1) -> Iterator[Parsed]:
+        """Every line's event, from the `first` on; blank lines are skipped. An error names its line, counted from 1."""
         number = 0
         while line := file.readline(LINE_BYTES_MAX + 1):
             number += 1
-            if line.isspace():
+            if number < first or line.isspace():
                 continue
             try:
                 yield self.parse(line)
             except BadInput as error:
-                raise BadInput(f"line {number}: {error}") from None
+                raise BadLine(number, str(error)) from None
 
     def parse(self, text: bytes) -> Parsed:
         """One event. Raises `BadInput`."""

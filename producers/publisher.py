@@ -22,6 +22,7 @@ from producers.partition import partition_of
 OUTCOME_TIMEOUT_S = 30.0
 OUTSTANDING_MAX = 100_000
 """Commands of one tally that are waited for at a time: bounds memory, and how far publishing runs ahead."""
+_ASK = "is a worker running (`onefact status`), and how far behind is it (`onefact lag`)?"
 Extensions = Iterable[tuple[str, bytes]]
 
 
@@ -146,8 +147,8 @@ class Publisher:
             elif clock.monotonic() - heard > timeout_s:
                 raise NoOutcome(
                     "the decider",
-                    f"{tally.outstanding} commands have no outcome, and none came for {timeout_s:g} s; "
-                    "is a worker running? see `onefact status`. They stay published",
+                    f"{tally.outstanding} commands have no outcome, and none came for {timeout_s:g} s; {_ASK} "
+                    "They stay published",
                 )
 
     def expect(self, message: Message, command_id: str, waiter: Waiter, *, everywhere: bool = False) -> bool:
@@ -178,8 +179,7 @@ class Publisher:
         assert domain
         return NoOutcome(
             f"{domain.name}.decider",
-            f"no outcome of {command_id} (stream {message.stream}) within {timeout_s:g} s; is a worker running? "
-            "see `onefact status`. It stays published",
+            f"no outcome of {command_id} (stream {message.stream}) within {timeout_s:g} s; {_ASK} It stays published",
         )
 
     def _send_and_wait(

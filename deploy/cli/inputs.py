@@ -52,7 +52,7 @@ def open_input(name: str) -> Input:
     if name == "-":
         return Input(cast("io.BufferedReader", sys.stdin.buffer), "stdin")
     try:
-        return Input(open(name, "rb", buffering=_BUFFER_BYTES), name)  # noqa: PTH123 - the input closes it
+        return Input(cast("io.BufferedReader", open(name, "rb", buffering=_BUFFER_BYTES)), name)  # noqa: PTH123 - the input closes it
     except FileNotFoundError:
         raise NotFound(f"there is no file {name}") from None
     except OSError as error:

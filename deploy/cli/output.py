@@ -11,6 +11,8 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 
+WIDE = 10_000
+
 
 def print_json(value: Any) -> None:
     """Print one document on stdout; money as text, times in UTC."""
@@ -38,4 +40,5 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if value is None else str(value)) for value in row))
-    Console().print(table)
+    # Into a file or a pipe a row is one line, however long.
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)

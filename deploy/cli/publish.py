@@ -13,6 +13,7 @@ from eventlog.errors import BadInput
 if TYPE_CHECKING:
     from eventlog.topics import Domain
     from producers import Outcome, Tally
+    from producers.cloudevents import BadLine
 
 SHOW_EVERY = 1000
 """Records, after which the progress bar is moved."""
@@ -34,6 +35,7 @@ def publish(
     timeout: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="With --wait: so long without any outcome.")
     ] = 60.0,
+    from_line: Annotated[int, typer.Option(min=1, metavar="N", help="Skip the lines before this one.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Publish a file of commands, or of facts that nobody decides.
@@ -45,7 +47,7 @@ def publish(
     """
     from deploy.cli.inputs import PublishBar, open_input
     from producers import Publisher, Tally
-    from producers.cloudevents import CloudEvents
+    from producers.cloudevents import BadLine, CloudEvents
 
     events = CloudEvents(find_domain(domain))
     tally = Tally() if wait else None
@@ -53,7 +55,7 @@ def publish(
     with open_input(file) as source, Publisher() as publisher, PublishBar(source.size) as bar:
         send = publisher.send
         try:
-            for message, event_id, time, origin, extensions in events.lines(source):
+            for message, event_id, time, origin, extensions in events.lines(source, from_line):
                 send(
                     message,
                     id=event_id,
@@ -66,9 +68,9 @@ def publish(
                 published += 1
                 if published % SHOW_EVERY == 0:
                     bar.published(published, source.position)
-        except BadInput as error:
+        except BadLine as error:
             publisher.flush()
-            raise BadInput(_stopped(file, error, published)) from None
+            raise BadInput(_stopped("stdin" if file == "-" else file, error, published)) from None
         publisher.flush()
         bar.published(published, source.position)
         if tally is not None:
@@ -129,12 +131,12 @@ def find_domain(name: str) -> Domain:
     return domains[name]
 
 
-def _stopped(file: str, error: BadInput, published: int) -> str:
+def _stopped(file: str, error: BadLine, published: int) -> str:
     if not published:
         return f"{file}: {error}. Nothing was published"
     return (
-        f"{file}: {error}. It stopped there: the {published:,} before it are published. Once it is corrected, publish "
-        "the whole file again: an id among the last 1,000 commands of its stream is not decided twice"
+        f"{file}: {error}. It stopped there, {published:,} were published. Once it is corrected, go on with --from-line "
+        f"{error.number}; or publish all of it again, where no stream had more than 1,000 commands since"
     )
 
 

@@ -11,6 +11,7 @@ import typer
 from deploy.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
+    from eventlog.roles import Decider, Enricher
     from eventlog.topics import Topic
 
 
@@ -61,7 +62,8 @@ def _positions() -> list[dict[str, Any]]:
     settings = Settings().required("kafka")
     found = catalog()
     reached: list[tuple[str, Topic, dict[int, int]]] = []
-    for role in (*found.deciders, *found.enrichers):
+    processors: list[Decider | Enricher] = [*found.deciders, *found.enrichers]
+    for role in processors:
         with LogReader(settings, group=role.name) as reader:
             committed = {p: reader.committed(role.source.name, p) for p in range(role.source.partitions)}
         reached.append((role.name, role.source, committed))
