@@ -68,16 +68,33 @@ def test_same_bytes_as_fastavro(message: Everything) -> None:
     assert encoded[len(PREFIX) :] == out.getvalue()
 
 
-@pytest.mark.parametrize(("number", "encoded"), [(0, "00"), (-1, "01"), (1, "02"), (-64, "7f"), (64, "8001"), (8191, "fe7f")])
+@pytest.mark.parametrize(
+    ("number", "encoded"), [(0, "00"), (-1, "01"), (1, "02"), (-64, "7f"), (64, "8001"), (8191, "fe7f")]
+)
 def test_varint_of_the_specification(number: int, encoded: str) -> None:
     assert varint(number).hex() == encoded
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"whole": 1 << 63}, {"whole": "1"}, {"name": 1}, {"yes": 1}, {"amount": Decimal("0.0000000000001")}, {"whole": True}]
+    "wrong",
+    [
+        {"whole": 1 << 63},
+        {"whole": "1"},
+        {"name": 1},
+        {"yes": 1},
+        {"amount": Decimal("0.0000000000001")},
+        {"whole": True},
+    ],
 )
 def test_what_does_not_fit_is_refused(wrong: dict[str, object]) -> None:
-    good = {"name": "n", "text": "1", "whole": 1, "yes": True, "amount": Decimal(1), "at": datetime.now(UTC) + timedelta(1)}
+    good = {
+        "name": "n",
+        "text": "1",
+        "whole": 1,
+        "yes": True,
+        "amount": Decimal(1),
+        "at": datetime.now(UTC) + timedelta(1),
+    }
     assert ENCODE is not None
     with pytest.raises((TypeError, ValueError)):
         ENCODE(Everything(**(good | wrong)))  # type: ignore[arg-type]

@@ -1,0 +1,117 @@
+"""Headers are CloudEvents': read when they are whole, poison when they are not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventlog.envelope import (
+    HEADER_BYTES_MAX,
+    REQUIRED,
+    Headers,
+    Meta,
+    Record,
+    command_headers,
+    event_id,
+    parse_time,
+    read_meta,
+    time_text,
+)
+from eventlog.errors import Poison
+
+TIME = datetime(2024, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+HEADERS = command_headers("c1", "test", "Order", "s", TIME, causation="e0", extra=[("traceparent", b"00-x")])
+
+
+def record(headers: Headers, key: bytes | None = b"s") -> Record:
+    return Record("t", 0, 5, 0, key, b"value", headers)
+
+
+def without(name: str) -> Headers:
+    return [header for header in HEADERS if header[0] != name]
+
+
+def changed(name: str, value: bytes) -> Headers:
+    return [*without(name), (name, value)]
+
+
+def poison(headers: Headers, key: bytes | None = b"s") -> str:
+    with pytest.raises(Poison) as found:
+        read_meta(record(headers, key))
+    return found.value.code
+
+
+def test_what_is_written_is_read() -> None:
+    assert read_meta(record(HEADERS)) == Meta("c1", "Order", "s", TIME, 0, "test", "e0", "c1")
+    assert dict(HEADERS)["traceparent"] == b"00-x"
+    assert dict(HEADERS)["ce_specversion"] == b"1.0"
+
+
+def test_a_correlation_that_is_given_is_kept() -> None:
+    headers = command_headers("c1", "test", "Order", "s", TIME, correlation="r")
+    assert read_meta(record(headers)).correlation == "r"
+    assert "ce_causationid" not in dict(headers)
+
+
+def test_the_version_is_the_sequence() -> None:
+    assert read_meta(record([*HEADERS, ("ce_sequence", b"12")])).version == 12
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_or_empty_header_is_poison(name: str) -> None:
+    assert poison(without(name)) == "missing_header"
+    assert poison(changed(name, b"")) == "missing_header"
+
+
+def test_a_missing_key_is_poison() -> None:
+    assert poison(HEADERS, None) == "no_key"
+    assert poison(HEADERS, b"") == "no_key"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ce_time", b"yesterday"),
+        ("ce_time", b"2024-01-02T03:04:05"),
+        ("ce_time", b"\xff"),
+        ("ce_id", b"\xff"),
+        ("ce_type", b"\xc3"),
+        ("ce_sequence", b"x"),
+        ("ce_id", b"x" * (HEADER_BYTES_MAX + 1)),
+        ("ce_correlationid", b"\xff"),
+    ],
+)
+def test_a_header_that_cannot_be_read_is_poison(name: str, value: bytes) -> None:
+    assert poison(changed(name, value)) == "bad_header"
+
+
+def test_a_key_that_cannot_be_read_is_poison() -> None:
+    assert poison(HEADERS, b"\xff") == "bad_header"
+    assert poison(HEADERS, b"x" * (HEADER_BYTES_MAX + 1)) == "bad_header"
+
+
+zones = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+times = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=zones)
+
+
+@given(times)
+def test_a_time_is_the_same_moment_after_it_was_written(time: datetime) -> None:
+    assert parse_time(time_text(time)) == time
+    assert len(time_text(time)) == len("2024-01-02T03:04:05.000006Z")
+
+
+def test_times_sort_as_their_text_does() -> None:
+    assert time_text(TIME) < time_text(TIME + timedelta(microseconds=1)) < time_text(TIME + timedelta(days=300))
+
+
+@pytest.mark.parametrize("text", ["2024-01-02", "2024-01-02T00:00:00", "", "now", "2024-13-01T00:00:00Z"])
+def test_a_time_needs_its_zone(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_time(text)
+
+
+def test_an_events_id_is_its_place() -> None:
+    assert event_id("a:b", 3) == "a:b:3"
