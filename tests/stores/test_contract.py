@@ -63,7 +63,8 @@ def test_sums_go_on_from_what_was_put_or_removed_in_between(subject: Subject) ->
         Add(("a",), {"count": 1}),
         Remove(("a",)),
     ]
-    for position, operation in X:
+    script = [*steps, *steps[::2], steps[2], Put(("a",), {"count": None}), steps[0]]
+    for position, operation in enumerate(script, 1):
         sink.apply(coalesce([operation]), position)
         if position == 3:
             assert subject.store.get(model, ("a",))["count"] == 11  # type: ignore[index]

@@ -103,7 +103,7 @@ def batches(draw: st.DrawFn, model: Model) -> list[list[Operation]]:
         st.builds(Append, st.sampled_from(keys), puts),
         st.builds(Remove, st.sampled_from(keys)),
     )
-    return [appendable for appendable in _valid(draw(st.lists(st.lists(operation, max_size=8), max_size=6)))]
+    return _valid(draw(st.lists(st.lists(operation, max_size=8), max_size=6)))
 
 
 def _valid(drawn: list[list[Operation]]) -> list[list[Operation]]:

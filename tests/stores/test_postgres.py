@@ -157,6 +157,12 @@ def test_lost_bookkeeping_and_lost_tables_are_made_again(postgres: Subject) -> N
 def test_odd_text_goes_through_copy_too(postgres: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_batch, "COPY_ROWS_MIN", 1)
     test_contract.test_any_text_goes_in_and_comes_out(postgres)
+    model = postgres.model()
+    sink, _ = postgres.opened(model)
+    for position, text in enumerate(test_contract.ODD, 1):  # alone, so that no other character calls for escapes
+        sink.apply(coalesce([Put((text,), {"label": text})]), position)
+        row = postgres.store.get(model, (text,))
+        assert row is not None and row["label"] == text
 
 
 def test_a_switch_waits_for_the_batch_that_is_being_committed(postgres: Subject) -> None:

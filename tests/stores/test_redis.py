@@ -117,7 +117,7 @@ def test_what_redis_cannot_keep_is_refused(redis_store: Subject) -> None:
         store.prepare([Table("x", ("id",), COLUMNS)])
     with pytest.raises(BadInput, match="one column"):
         store.prepare([Hash("x", ("id", "label"), COLUMNS)])
-    with pytest.raises(BadInput, match="no other columns.*label"):
+    with pytest.raises(BadInput, match=r"no other columns.*label"):
         store.prepare([SortedSet("x", ("id",), {"id": "text", "n": "decimal", "label": "text"}, score="n")])
     with pytest.raises(BadInput, match="score"):
         store.prepare([SortedSet("x", ("id",), {"id": "text", "n": "integer"}, score="n")])
@@ -129,7 +129,7 @@ def test_a_column_that_changed_its_meaning_is_named(redis_store: Subject) -> Non
     more = replace(model, columns={**model.columns, "extra": "text"})
     store.prepare([more])
     other = replace(model, columns={**model.columns, "cash": "integer"})
-    with pytest.raises(OnefactError, match="cash was decimal, not integer.*replay"):
+    with pytest.raises(OnefactError, match=r"cash was decimal, not integer.*replay"):
         store.prepare([other])
     assert store.switch(other, store.create_version(other), {})
     store.prepare([other])

@@ -84,15 +84,19 @@ class PostgresStore:
         )
         select = sql.SQL("SELECT {} FROM {} ORDER BY {}").format(_columns(model), table, order)
         # The caller may rest between two rows as long as it likes.
-        with self._own(idle_in_transaction_session_timeout=0) as connection, answering(), connection.transaction():
-            with connection.cursor("scan") as cursor:
-                cursor.itersize = SCAN_ROWS
-                try:
-                    cursor.execute(select)
-                except errors.UndefinedTable:
-                    raise _absent(model, version) from None
-                for row in cursor:
-                    yield _row(model, row)
+        with (
+            self._own(idle_in_transaction_session_timeout=0) as connection,
+            answering(),
+            connection.transaction(),
+            connection.cursor("scan") as cursor,
+        ):
+            cursor.itersize = SCAN_ROWS
+            try:
+                cursor.execute(select)
+            except errors.UndefinedTable:
+                raise _absent(model, version) from None
+            for row in cursor:
+                yield _row(model, row)
 
     def create_version(self, model: Model) -> int:
         table = _schema.checked(model)
