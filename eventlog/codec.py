@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -12,7 +13,7 @@ import fastavro
 from eventlog.compiled import compile_encoder
 from eventlog.errors import Poison, UnknownSchema
 from eventlog.message import Message
-from eventlog.schema import Convert, from_fields, parse_physical, record_name, schema_text, to_fields
+from eventlog.schema import Convert, from_fields, logical_types, parse_physical, record_name, schema_text, to_fields
 from eventlog.topics import RECORD_BYTES_MAX, Topic
 
 MAGIC = 0
@@ -82,7 +83,9 @@ class Codec:
         if cls is None or isinstance(decode, str):
             raise Poison("unknown_schema", str(decode))
         if cls not in topic.types:
-            raise Poison("wrong_schema", f"schema id {schema_id} is {record_name(cls)}, which {topic.name} does not carry")
+            raise Poison(
+                "wrong_schema", f"schema id {schema_id} is {record_name(cls)}, which {topic.name} does not carry"
+            )
         return decode(value)
 
     def learn(self, schema_id: int) -> None:
@@ -106,7 +109,17 @@ class Codec:
         if cls is None:
             self._decoders[schema_id] = (None, f"schema id {schema_id} is {name}, which no domain here declares")
             return
+        unlike = _unlike(text, schema_text(cls))
+        if unlike:
+            self._decoders[schema_id] = (None, f"schema id {schema_id} has another type of value in {unlike}")
+            return
         self._decoders[schema_id] = (cls, _decoder(cls, writer, self._own[record_name(cls)]))
+
+
+def _unlike(writer: str, reader: str) -> str:
+    """Fields whose bytes mean something else to the writer, such as a decimal of another scale: Avro cannot tell."""
+    written, read = logical_types(json.loads(writer)), logical_types(json.loads(reader))
+    return ", ".join(sorted(path[1:] for path in written.keys() & read.keys() if written[path] != read[path]))
 
 
 def _encoder(cls: type[Message], schema: Any, prefix: bytes) -> Encode:

@@ -40,6 +40,7 @@ def discover(vocabulary: str, layers: Iterable[str]) -> Catalog:
     names = [m.name for m in pkgutil.iter_modules(spoken.__path__) if not m.name.startswith("_")]
     modules = [_import(f"{vocabulary}.{name}") for name in names]
     domains = _exported(modules, Domain)
+    _unique("domain", (d.name for d in domains))
     for layer in layers:
         _import(layer)
         modules += [_import(f"{layer}.{name}") for name in names if importlib.util.find_spec(f"{layer}.{name}")]
@@ -72,7 +73,6 @@ def _exported(modules: Iterable[ModuleType], kind: type[Exported]) -> tuple[Expo
 
 
 def _check(found: Catalog) -> None:
-    _unique("domain", (d.name for d in found.domains))
     _unique("model", (p.model.name for p in found.projections))
     roles: list[Role] = [*found.deciders, *found.enrichers, *found.projections]
     _unique("role", (role.name for role in roles))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, ClassVar
@@ -32,6 +33,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     stream_field: ClassVar[str]
     namespace: ClassVar[str]
+    renamed: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Earlier names of fields, by the name of now: records that were written with them can still be read."""
 
     @property
     def stream(self) -> str:

@@ -30,8 +30,11 @@ def avro_schema(cls: type[msgspec.Struct], namespace: str | None = None) -> dict
     fields = []
     for item in msgspec.structs.fields(cls):
         declared: dict[str, Any] = {"name": item.name, "type": _avro_type(hints[item.name])}
-        if item.default is not msgspec.NODEFAULT:
-            declared["default"] = item.default
+        if not item.required:
+            declared["default"] = _avro_default(item, optional=isinstance(declared["type"], list))
+        earlier = getattr(cls, "renamed", {}).get(item.name)
+        if earlier:
+            declared["aliases"] = list(earlier)
         fields.append(declared)
     schema: dict[str, Any] = {"type": "record", "name": cls.__name__, "fields": fields}
     space = namespace or getattr(cls, "namespace", None)
@@ -40,6 +43,14 @@ def avro_schema(cls: type[msgspec.Struct], namespace: str | None = None) -> dict
     if cls.__doc__:
         schema["doc"] = cls.__doc__.strip().splitlines()[0]
     return schema
+
+
+def _avro_default(item: msgspec.structs.FieldInfo, *, optional: bool) -> Any:
+    """Avro holds the default of a union to its first branch, which here is null."""
+    default = item.default if item.default_factory is msgspec.NODEFAULT else item.default_factory()
+    if default is None or (not optional and (type(default) in (str, int, bool, float) or default in ([], (), {}))):
+        return [] if default == () else default
+    raise TypeError(f"a schema cannot keep the default {default!r} of {item.name}; make the field `| None = None`")
 
 
 def schema_text(cls: type[Message]) -> str:
@@ -68,6 +79,24 @@ def physical(schema: Any) -> Any:
 def parse_physical(text: str) -> Any:
     """A writer's schema as fastavro wants it; raises fastavro's `SchemaParseException`."""
     return fastavro.parse_schema(physical(json.loads(text)))
+
+
+def logical_types(schema: Any, path: str = "") -> dict[str, tuple[str | None, int]]:
+    """What the plain values of a schema mean: logical type and scale by path, under earlier names of fields too."""
+    if isinstance(schema, list):
+        return {k: v for branch in schema for k, v in logical_types(branch, path).items()}
+    if not isinstance(schema, dict):
+        return {path: (None, 0)} if schema != "null" else {}
+    if schema["type"] == "record":
+        found: dict[str, tuple[str | None, int]] = {}
+        for field in schema["fields"]:
+            for name in (field["name"], *field.get("aliases", ())):
+                found |= logical_types(field["type"], f"{path}.{name}")
+        return found
+    inner = schema.get("items") or schema.get("values")
+    if inner is not None:
+        return logical_types(inner, f"{path}[]")
+    return {path: (schema.get("logicalType"), schema.get("scale", 0))}
 
 
 _PRIMITIVES: dict[Any, Any] = {str: "string", int: "long", bool: "boolean", float: "double", bytes: "bytes"}
