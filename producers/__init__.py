@@ -1,6 +1,7 @@
 """What clients publish to a domain, and the publisher that they do it with."""
 
 from producers._asyncio import AsyncPublisher
+from producers._sending import declared_domains
 from producers._waiting import Receipt, Tally
 from producers.outcome import Accepted, DeadLettered, DeliveryFailed, NoOutcome, Outcome, Refused
 from producers.publisher import Publisher
@@ -16,4 +17,5 @@ __all__ = [
     "Receipt",
     "Refused",
     "Tally",
+    "declared_domains",
 ]

@@ -64,6 +64,7 @@ class Sender:
         self._source = ("ce_source", source.encode())
         self._routes: dict[type[Message], Route] = {}
         self._codecs: dict[str, Codec] = {}
+        self._registry = Registry(settings.registry)
         self._failures: list[Receipt] = []
         self._failed = 0
         self._ids: list[str] = []
@@ -147,6 +148,11 @@ class Sender:
             )
         self.raise_failed()
 
+    def close(self) -> None:
+        """Let go of connections; what was not flushed is lost."""
+        self._registry.close()
+        self._producer.close()
+
     def failed(self, receipt: Receipt) -> None:
         """A record was not delivered; the first few are kept for the message."""
         self._failed += 1
@@ -193,9 +199,7 @@ class Sender:
         """Of what clients publish to the domain and are answered."""
         if domain.name not in self._codecs:
             classes = [cls for cls, _ in domain.published().values()]
-            self._codecs[domain.name] = Codec(
-                Registry(self._settings.registry), [*classes, CommandRejected, CommandAnswered]
-            )
+            self._codecs[domain.name] = Codec(self._registry, [*classes, CommandRejected, CommandAnswered])
         return self._codecs[domain.name]
 
     def _new_route(self, cls: type[Message]) -> Route:

@@ -105,6 +105,10 @@ class Publisher:
             return self.sender.send(message, id, time, source, extensions)
         return self._send_counted(message, id or self.sender.new_id(), time, source, extensions, tally, timeout_s)
 
+    def new_id(self) -> str:
+        """A random id, as `send` gives a message that has none."""
+        return self.sender.new_id()
+
     def flush(self) -> None:
         """Wait until everything that was sent is in the log; raises `DeliveryFailed`."""
         self.sender.flush()
@@ -120,6 +124,7 @@ class Publisher:
         finally:
             if self._reader:
                 self._reader.close()
+            self.sender.close()
 
     def wait(
         self,

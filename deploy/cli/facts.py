@@ -27,12 +27,14 @@ def facts_of(stream: str, domains: Iterable[Domain], settings: Settings, *, ever
     """
     settings.required("kafka", "registry")
     topics = [topic for domain in domains for topic in _topics(domain, everything=everything)]
-    codec = Codec(Registry(settings.registry), dict.fromkeys(cls for topic in topics for cls in topic.types))
+    by_name = {topic.name: topic for topic in topics}
     with LogReader(settings) as reader:
         read = [list(_records(reader, topic, stream.encode())) for topic in topics]
-    by_name = {topic.name: topic for topic in topics}
     merged = heapq.merge(*read, key=lambda record: record.timestamp)
-    return [fact for record in merged if (fact := _fact(record, by_name[record.topic], codec)) is not None]
+    with Registry(settings.registry) as registry:
+        codec = Codec(registry, dict.fromkeys(cls for topic in topics for cls in topic.types))
+        facts = [_fact(record, by_name[record.topic], codec) for record in merged]
+    return [fact for fact in facts if fact is not None]
 
 
 def _topics(domain: Domain, *, everything: bool) -> Iterator[Topic]:

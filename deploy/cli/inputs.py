@@ -50,9 +50,8 @@ class Input:
 def open_input(name: str) -> Input:
     """A file by name, or stdin for `-`. Raises `NotFound` or `BadInput`."""
     if name == "-":
-        return Input(cast("io.BufferedReader", sys.stdin.buffer), "stdin")
-    try:
-        return Input(cast("io.BufferedReader", open(name, "rb", buffering=_BUFFER_BYTES)), name)  # noqa: PTH123 - the input closes it
+        raw = open(name, "rb", buffering=_BUFFER_BYTES)  # noqa: PTH123 - the input closes it
+        return Input(cast("io.BufferedReader", raw), name)
     except FileNotFoundError:
         raise NotFound(f"there is no file {name}") from None
     except OSError as error:

@@ -32,7 +32,7 @@ def history(
     from deploy.cli.facts import facts_of
     from deploy.cli.publish import find_domain
     from eventlog.settings import Settings
-    from producers._sending import declared_domains
+    from producers import declared_domains
 
     domains = [find_domain(domain)] if domain else list(declared_domains())
     facts = facts_of(stream, domains, Settings(), everything=everything)
@@ -116,7 +116,8 @@ def _list_schemas(*, as_json: bool) -> None:
     from eventlog.schema import record_name
     from eventlog.settings import Settings
 
-    subjects = Registry(Settings().required("registry").registry).subjects()
+    with Registry(Settings().required("registry").registry) as registry:
+        subjects = registry.subjects()
     declared = [record_name(cls) for cls in catalog().message_types]
     names = declared + sorted(set(subjects) - set(declared))
     rows: list[dict[str, Any]] = []

@@ -40,8 +40,8 @@ def publish(
 ) -> None:
     """Publish a file of commands, or of facts that nobody decides.
 
-    A line that cannot be used stops it with exit code 2, after all before it were delivered. Publishing a file
-    again is safe: an id that is among the last 1,000 commands of its stream is not decided twice.
+    A line that cannot be used stops it with exit code 2, after all before it were delivered; --from-line goes on
+    from there. An id that is among the last 1,000 commands of its stream is not decided twice.
 
     Example: onefact publish trading trades.jsonl.gz --wait
     """
@@ -109,7 +109,7 @@ def send(
     except (ValueError, OverflowError) as error:
         raise BadInput(f"--time {time!r} cannot be read: {error}") from None
     with Publisher(source="onefact/cli") as publisher:
-        command_id = command_id or publisher.sender.new_id()
+        command_id = command_id or publisher.new_id()
         if wait:
             outcome = publisher.send(message, id=command_id, time=moment, wait=True, timeout_s=timeout)
             _print_outcome(command_id, message.stream, outcome, as_json=as_json)
@@ -123,7 +123,7 @@ def send(
 
 def find_domain(name: str) -> Domain:
     """The domain of that name; raises `BadInput` listing what there is."""
-    from producers._sending import declared_domains
+    from producers import declared_domains
 
     domains = {domain.name: domain for domain in declared_domains()}
     if name not in domains:
@@ -135,8 +135,8 @@ def _stopped(file: str, error: BadLine, published: int) -> str:
     if not published:
         return f"{file}: {error}. Nothing was published"
     return (
-        f"{file}: {error}. It stopped there, {published:,} were published. Once it is corrected, go on with --from-line "
-        f"{error.number}; or publish all of it again, where no stream had more than 1,000 commands since"
+        f"{file}: {error}. It stopped there, {published:,} were published. Once it is corrected, go on with "
+        f"--from-line {error.number}; or publish all of it again, where no stream had more than 1,000 commands since"
     )
 
 
