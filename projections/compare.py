@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -10,12 +11,14 @@ from eventlog.digest import canonical, digest
 from eventlog.models import Key, Model, Row
 from eventlog.sink import Progress, Store
 from projections.keys import row_key
-from projections.rebuild import Rebuild
+from projections.rebuild import Rebuild, Touched
 
 NAMED_MAX = 10
 """Differing keys that are named."""
 CHUNK_KEYS = 256
 STILL_ATTEMPTS = 3
+STILL_S_MAX = 0.5
+"""A scan that took longer is not tried again: the live version will not stand still so long the next time either."""
 
 
 @dataclass
@@ -51,7 +54,7 @@ class Comparer:
         self._live = live
         self._rebuild = rebuild
 
-    def catch_up(self, touched: set[Key] | None = None) -> Progress:
+    def catch_up(self, touched: Touched | None = None) -> Progress:
         """Fold the rebuild up to where the live version is, and say where that is."""
         vector = progress_of(self._store, self._model, self._live)
         self._rebuild.fold(vector, touched=touched)
@@ -61,33 +64,39 @@ class Comparer:
         """Digests of both at the same vector; where live does not stand still so long, row by row."""
         for _ in range(STILL_ATTEMPTS):
             vector = self.catch_up()
+            started = time.monotonic()
             _, live = digest(self._store.scan(self._model, self._live))
             if progress_of(self._store, self._model, self._live) == vector:
                 rows, rebuilt = digest(self._store.scan(self._model, self._rebuild.version))
                 if live == rebuilt:
                     return Comparison(rows, live, rebuilt)
                 break  # find out where, which takes the rows themselves
+            if time.monotonic() - started > STILL_S_MAX:
+                break
         return self._compare_rows()
 
     def _compare_rows(self) -> Comparison:
         """Every row was equal at some moment of a known position; from there on both are the same fold.
 
-        A row that a fact changed while it was read proves nothing, and is read again.
+        A row that a fact changed while it was read proves nothing, and is read again. One that was only made
+        meanwhile is never changed again: it is equal as it was read, or was not there yet in either version.
         """
         vector = self.catch_up()
         live = self._hashes(self._live)
-        touched: set[Key] = set()
+        touched = Touched()
         self.catch_up(touched)
         rebuilt = self._hashes(self._rebuild.version)
-        differ = {key for key in live.keys() | rebuilt.keys() if live.get(key) != rebuilt.get(key)}
-        still = not touched and progress_of(self._store, self._model, self._live) == vector
+        made_later = touched.appended - live.keys()
+        differ = {key for key in live.keys() | rebuilt.keys() if live.get(key) != rebuilt.get(key)} - made_later
+        moved = touched.changed | made_later
+        still = not moved and progress_of(self._store, self._model, self._live) == vector
         found = Comparison(len(rebuilt), _sum(live), _sum(rebuilt))
         if not still:
             # The sums of what stood still, which is all that a sum can be of.
-            found.digest_live = _sum({k: h for k, h in live.items() if k not in touched})
-            found.digest_rebuilt = _sum({k: h for k, h in rebuilt.items() if k not in touched})
+            found.digest_live = _sum({k: h for k, h in live.items() if k not in moved})
+            found.digest_rebuilt = _sum({k: h for k, h in rebuilt.items() if k not in moved})
         # A scan of a store that is written to may miss rows that only moved: what differs is looked at once more.
-        certain = self._differing(differ | touched)
+        certain = self._differing(differ | touched.changed)
         found.differing = len(certain)
         found.named = sorted(certain, key=str)[:NAMED_MAX]
         return found
@@ -104,9 +113,9 @@ class Comparer:
             chunk = set(islice(left, size))
             self.catch_up()
             live = {key: self._get(key, self._live) for key in chunk}
-            touched: set[Key] = set()
+            touched = Touched()
             self.catch_up(touched)
-            proven = chunk - touched
+            proven = chunk - touched.changed - touched.appended
             differing |= {key for key in proven if live[key] != self._get(key, self._rebuild.version)}
             left -= proven
             if proven:

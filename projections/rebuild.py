@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Self
@@ -13,6 +13,7 @@ from confluent_kafka import Message
 from eventlog.codec import Codec
 from eventlog.errors import Fenced, HandlerFailed, OnefactError, ServiceAway, UnknownSchema
 from eventlog.models import Key
+from eventlog.operations import Change
 from eventlog.reader import LogReader, to_record
 from eventlog.roles import Projection
 from eventlog.settings import Settings
@@ -31,6 +32,18 @@ AWAY_PAUSE_S = 0.5
 Place = tuple[str, int]
 OnAdvance = Callable[[int], None]
 """Told how many offsets the fold has come further."""
+
+
+class Touched:
+    """Keys of the rows that facts changed, and of those that they made and that are never changed again."""
+
+    def __init__(self) -> None:
+        self.changed: set[Key] = set()
+        self.appended: set[Key] = set()
+
+    def note(self, changes: Mapping[Key, Change]) -> None:
+        for key, change in changes.items():
+            (self.appended if change.append else self.changed).add(key)
 
 
 class RebuildDisturbed(OnefactError):
@@ -80,11 +93,11 @@ class Rebuild:
         self,
         target: Progress,
         *,
-        touched: set[Key] | None = None,
+        touched: Touched | None = None,
         until: datetime | None = None,
         on_advance: OnAdvance | None = None,
     ) -> None:
-        """Bring the version to exactly the target; `touched` gains the keys of the rows that changed.
+        """Bring the version to exactly the target; `touched` notes the rows that changed.
 
         Facts later than `until` are left out. Raises `OnefactError` where a fact cannot be folded.
         """
@@ -113,7 +126,7 @@ class Rebuild:
             future.result()
 
     def _fold(
-        self, place: Place, messages: list[Message], following: int, touched: set[Key] | None, until: datetime | None
+        self, place: Place, messages: list[Message], following: int, touched: Touched | None, until: datetime | None
     ) -> None:
         """Fold in pieces of one commit each."""
         pieces = [messages[i : i + self._batch] for i in range(0, len(messages), self._batch)] or [[]]
@@ -121,7 +134,7 @@ class Rebuild:
             end = following if number == len(pieces) else (piece[-1].offset() or 0) + 1
             done = self._projected(place, piece, until)
             if touched is not None:
-                touched.update(done.changes)
+                touched.note(done.changes)
             previous = self._running.get(place)
             if previous is not None:
                 previous.result()
