@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= embedded
 STAMP := .venv/.installed
 
-.PHONY: setup test demo check
+.PHONY: setup test demo check faults
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## the virtual environment, exactly as locked; .venv/bin/onefact
@@ -28,3 +28,6 @@ check: setup  ## style, types, layers
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+faults: setup  ## 20 kill -9 of random workers during 200,000 commands; KILLS, COMMANDS, SEED
+	KILLS=$${KILLS:-20} COMMANDS=$${COMMANDS:-200000} .venv/bin/pytest -s --timeout 1800 tests/e2e/test_campaign.py
