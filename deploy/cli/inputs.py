@@ -50,7 +50,9 @@ class Input:
 def open_input(name: str) -> Input:
     """A file by name, or stdin for `-`. Raises `NotFound` or `BadInput`."""
     if name == "-":
-        raw = open(name, "rb", buffering=_BUFFER_BYTES)  # noqa: PTH123 - the input closes it
+        return Input(cast("io.BufferedReader", sys.stdin.buffer), "stdin")
+    try:
+        raw = open(name, "rb", buffering=_BUFFER_BYTES)  # noqa: PTH123, SIM115 - the input closes it
         return Input(cast("io.BufferedReader", raw), name)
     except FileNotFoundError:
         raise NotFound(f"there is no file {name}") from None
