@@ -23,11 +23,12 @@ test: setup  ## every test; real services in containers where Docker answers, el
 demo: setup  ## publish, read, replay, compare; STACK=embedded or compose
 	STACK=$(STACK) .venv/bin/python -m deploy.demo
 
-check: setup  ## style, types, layers
+check: setup  ## style, types, layers; nothing is started
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/pytest -q tests/test_tidy.py
 
 faults: setup  ## 20 kill -9 of random workers during 200,000 commands; KILLS, COMMANDS, SEED
 	KILLS=$${KILLS:-20} COMMANDS=$${COMMANDS:-200000} .venv/bin/pytest -s --timeout 1800 tests/e2e/test_campaign.py

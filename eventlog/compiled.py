@@ -47,7 +47,8 @@ def _wrong(value: Any, expected: str) -> TypeError:
 
 
 _GLOBALS = {
-    "_len": _length, "_varint": varint, "_micros": time_to_micros, "_inexact": _inexact, "_wrong": _wrong, "_SMALL": _SMALL,
+    "_len": _length, "_varint": varint, "_micros": time_to_micros, "_inexact": _inexact, "_wrong": _wrong,
+    "_SMALL": _SMALL,
 }  # fmt: skip
 
 
@@ -61,7 +62,9 @@ def compile_encoder(cls: type[msgspec.Struct], prefix: bytes) -> Callable[[Any],
             return None
         body += lines
         parts.append(f"b{number}")
-    source = "\n".join(["def encode(m):", *("    " + line for line in body), f"    return b''.join(({', '.join(parts)},))"])
+    source = "\n".join(
+        ["def encode(m):", *("    " + line for line in body), f"    return b''.join(({', '.join(parts)},))"]
+    )
     scope: dict[str, Any] = {**_GLOBALS, "_prefix": prefix}
     exec(compile(source, f"<encoder of {cls.__name__}>", "exec"), scope)  # noqa: S102 - made of field names alone
     encode: Callable[[Any], bytes] = scope["encode"]

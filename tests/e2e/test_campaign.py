@@ -34,7 +34,9 @@ def test_kill_9_of_random_workers(onefact: Cli, stack: Settings, tmp_path: Path)
     sent = write_sample(file, rng.randrange(1 << 30), prefix)
     result: dict[str, Any] = {}
     publishing = threading.Thread(
-        target=lambda: result.update(onefact.json("publish", "trading", str(file), "--wait", "--timeout", "120", timeout_s=900))
+        target=lambda: result.update(
+            onefact.json("publish", "trading", str(file), "--wait", "--timeout", "120", timeout_s=900)
+        )
     )
     publishing.start()
     killed: Counter[str] = Counter()
@@ -67,7 +69,9 @@ def write_sample(file: Path, seed: int, prefix: str) -> list[str]:
 def check_events(stack: Settings, prefix: str, sent: list[str], result: dict[str, Any]) -> None:
     """Each command led to one event or one refusal, and never to both."""
     decided = books([f for f in facts(stack, "trading.events") if f.key.startswith(prefix)]).commands
-    refused = Counter(f.headers["ce_causationid"] for f in facts(stack, "trading.rejections") if f.key.startswith(prefix))
+    refused = Counter(
+        f.headers["ce_causationid"] for f in facts(stack, "trading.rejections") if f.key.startswith(prefix)
+    )
     assert set(decided.values()) <= {1}, "an event was doubled"
     assert set(refused.values()) <= {1}, "a refusal was doubled"
     assert decided.keys() & refused.keys() == set()
@@ -104,10 +108,12 @@ def compare(stack: Settings, prefix: str) -> None:
             assert row["equity"] == latest[name, "PortfolioValueUpdated", None]["equity"]
         ledger = {(r["portfolio_id"], r["version"], r["type"]) for r in reader.read("ledger")}
         assert ledger == expected.ledger
-        assert sum((r["amount"] or Decimal(0) for r in reader.read("ledger"))) == sum(
+        assert sum(r["amount"] or Decimal(0) for r in reader.read("ledger")) == sum(
             (e.data.get("amount", Decimal(0)) for e in events), Decimal(0)
         )
-        positions = {(r["portfolio_id"], r["symbol"]): (r["quantity"], r["realised_profit"]) for r in reader.read("positions")}
+        positions = {
+            (r["portfolio_id"], r["symbol"]): (r["quantity"], r["realised_profit"]) for r in reader.read("positions")
+        }
         assert positions == {
             (key, symbol): (data["quantity"], data["realised_profit"])
             for (key, kind, symbol), data in latest.items()
@@ -123,4 +129,6 @@ def compare(stack: Settings, prefix: str) -> None:
         prices = {f.key: f.data["price"] for f in facts(stack, "market.prices")}
         assert {r["symbol"]: r["price"] for r in reader.read("prices")} == prices
     valued = [f for f in enriched if f.type == "PortfolioValueUpdated" and f.key.startswith(prefix)]
-    assert len(valued) == sum(v for k, v in expected.version.items() if k.startswith(prefix)), "a fact was enriched twice, or never"
+    assert len(valued) == sum(v for k, v in expected.version.items() if k.startswith(prefix)), (
+        "a fact was enriched twice, or never"
+    )

@@ -21,8 +21,8 @@ COMMANDS = [
 def portfolio(onefact: Cli) -> str:
     """A portfolio with the essay's trades; after each, its cash is read at the position that the command returned."""
     name = f"essay-{uuid.uuid4().hex[:6]}"
-    for number, (kind, data, cash) in enumerate(COMMANDS, 1):
-        data = '{"portfolio_id": "%s", ' % name + data[1:]
+    for number, (kind, rest, cash) in enumerate(COMMANDS, 1):
+        data = '{"portfolio_id": "%s", ' % name + rest[1:]
         outcome = onefact.json("send", "trading", kind, data, "--wait", "--id", f"{name}/{number}")
         assert (outcome["stream"], outcome["version"]) == (name, number)
         if cash is not None:
@@ -47,13 +47,16 @@ def test_every_model_shows_it(onefact: Cli, portfolio: str) -> None:
     at = again["position"]
     portfolio_row = onefact.json("read", "portfolio", portfolio, "--at-least", at)
     positions = onefact.json("read", "positions", portfolio, "--at-least", at)
-    assert {(p["symbol"], p["quantity"], p["average_cost"]) for p in positions} == {("AAPL", "7", "175"), ("NVDA", "5", "950")}
+    found = {(p["symbol"], p["quantity"], p["average_cost"]) for p in positions}
+    assert found == {("AAPL", "7", "175"), ("NVDA", "5", "950")}
     assert {p["symbol"]: p["realised_profit"] for p in positions}["AAPL"] == "15"
     assert len(onefact.json("read", "ledger", portfolio, "--at-least", at)) == 5
     ranking = onefact.json("read", "leaderboard", "--at-least", at)
     assert portfolio_row["equity"] == {r["portfolio_id"]: r["equity"] for r in ranking}[portfolio]
     assert {a["kind"] for a in onefact.json("read", "risk_alerts", portfolio, "--at-least", at)} == {"concentration"}
-    assert [f["type"] for f in onefact.json("history", portfolio) if f["type"] in dict(EVENTS)] == [t for t, _ in EVENTS]
+    assert [f["type"] for f in onefact.json("history", portfolio) if f["type"] in dict(EVENTS)] == [
+        t for t, _ in EVENTS
+    ]
 
 
 EVENTS = [
@@ -81,7 +84,9 @@ def test_refusals(onefact: Cli, portfolio: str, kind: str, data: str, code: str)
 
 
 def test_unknown_portfolio(onefact: Cli) -> None:
-    outcome = onefact.json("send", "trading", "DepositCash", '{"portfolio_id": "nobody", "amount": "1"}', "--wait", code=1)
+    outcome = onefact.json(
+        "send", "trading", "DepositCash", '{"portfolio_id": "nobody", "amount": "1"}', "--wait", code=1
+    )
     assert outcome["code"] == "unknown_portfolio"
 
 

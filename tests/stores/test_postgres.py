@@ -18,7 +18,7 @@ from eventlog.operations import Add, Append, Put, coalesce
 from projections.stores.postgres import PostgresStore, _batch
 from projections.stores.postgres._connection import LOCK_TIMEOUT_MS
 from projections.stores.postgres._text import original, storable
-from tests.stores import test_contract
+from tests.stores import test_values
 from tests.stores.conftest import COLUMNS, Subject, fresh_name
 
 CREATE = "create table {table} (id text primary key, amount numeric not null default 0);"
@@ -156,10 +156,10 @@ def test_lost_bookkeeping_and_lost_tables_are_made_again(postgres: Subject) -> N
 
 def test_odd_text_goes_through_copy_too(postgres: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_batch, "COPY_ROWS_MIN", 1)
-    test_contract.test_any_text_goes_in_and_comes_out(postgres)
+    test_values.test_any_text_goes_in_and_comes_out(postgres)
     model = postgres.model()
     sink, _ = postgres.opened(model)
-    for position, text in enumerate(test_contract.ODD, 1):  # alone, so that no other character calls for escapes
+    for position, text in enumerate(test_values.ODD, 1):  # alone, so that no other character calls for escapes
         sink.apply(coalesce([Put((text,), {"label": text})]), position)
         row = postgres.store.get(model, (text,))
         assert row is not None and row["label"] == text
