@@ -62,7 +62,8 @@ def test_same_bytes_as_fastavro(message: Everything) -> None:
     physical = {"type": "record", "name": "E", "fields": [
         {"name": n, "type": t} for n, t in
         [("name", "string"), ("text", "string"), ("whole", "long"), ("yes", "boolean"), ("amount", "bytes"),
-         ("at", "long"), ("maybe_name", ["null", "string"]), ("maybe_amount", ["null", "bytes"]), ("maybe_whole", ["null", "long"])]
+         ("at", "long"), ("maybe_name", ["null", "string"]), ("maybe_amount", ["null", "bytes"]),
+         ("maybe_whole", ["null", "long"])]
     ]}  # fmt: skip
     fastavro.schemaless_writer(out, fastavro.parse_schema(physical), fields)
     assert encoded[len(PREFIX) :] == out.getvalue()
