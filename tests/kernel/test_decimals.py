@@ -61,6 +61,7 @@ def test_reads_what_is_written(written: object, number: str) -> None:
         ("1e-13", "too_many_digits"),
         ("1e-999999", "too_many_digits"),
         ("0.0000000000001", "too_many_digits"),
+        (".0000000000001", "too_many_digits"),
         ("1." + "0" * 38, "too_many_digits"),
         ("1e999999999999999999999", "not_a_number"),
     ],

@@ -186,6 +186,8 @@ def test_refuses_results_that_cannot_be_stored() -> None:
     MARGIN.given(withdrawn(LARGEST)).when(withdraw("0.000000000001")).then_refused("too_many_digits")
     MARGIN.when(buy("1" + "0" * 13, "A", "1" + "0" * 13)).then_refused("too_many_digits")
     MARGIN.when(sell("1" + "0" * 13, "A", "1" + "0" * 13)).then_refused("too_many_digits")
+    # The cash left could be stored here, the amount itself could not.
+    MARGIN.given(deposited(LARGEST)).when(buy("1" + "0" * 13, "A", "1" + "0" * 13)).then_refused("too_many_digits")
     small = "0.000000000001"
     MARGIN.given(bought(LARGEST, "A", "0.5")).when(buy(small, "A", "1")).then_refused("too_many_digits")
     MARGIN.given(sold(LARGEST, "A", "0.5")).when(sell(small, "A", "1")).then_refused("too_many_digits")
