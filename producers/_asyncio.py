@@ -161,10 +161,11 @@ class AsyncPublisher:
     async def close(self) -> None:
         """Await what is on its way, and let go of connections."""
         try:
-            await asyncio.to_thread(self._publisher.close)
+            await asyncio.to_thread(self._publisher.flush)
         finally:
             self._stopping.set()
             await asyncio.to_thread(self._poller.join)
+            await asyncio.to_thread(self._publisher.close)
 
     async def _deliver(self, message: Message, parcel: _Parcel) -> Receipt:
         future: asyncio.Future[Receipt] = self._loop.create_future()

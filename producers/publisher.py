@@ -13,7 +13,8 @@ from typing import Literal, overload
 from eventlog.message import Message
 from eventlog.settings import Settings
 from eventlog.topics import Domain
-from producers._answers import AnswerReader, DomainAnswers, Waiter
+from producers._answers import DomainAnswers, Waiter
+from producers._listening import AnswerReader
 from producers._sending import LOOK_S, Sender
 from producers._waiting import CountedReceipt, Receipt, Tally, Ticket
 from producers.outcome import NoOutcome, Outcome
