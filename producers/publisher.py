@@ -18,7 +18,7 @@ from producers._listening import AnswerReader
 from producers._sending import LOOK_S, Sender
 from producers._waiting import CountedReceipt, Receipt, Tally, Ticket
 from producers.outcome import NoOutcome, Outcome
-from producers.partition import partition_of
+from eventlog.partition import partition_of
 
 OUTCOME_TIMEOUT_S = 30.0
 OUTSTANDING_MAX = 100_000

@@ -19,6 +19,7 @@ from eventlog.errors import HandlerFailed, OnefactError, UnknownSchema
 from eventlog.memory import MemoryRows
 from eventlog.models import Key
 from eventlog.operations import Change
+from eventlog.partition import partition_of
 from eventlog.position import Position
 from eventlog.reader import to_record
 from eventlog.registry import Registry
@@ -110,25 +111,6 @@ def stream_owns_rows(projection: Projection) -> bool:
     column = projection.model.key[0]
     types = [cls for source in projection.sources for cls in source.types]
     return projection.model.columns[column] == "text" and all(cls.stream_field == column for cls in types)
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """The partition that producers choose for a key: murmur2, as Kafka's own clients do."""
-    return (_murmur2(key) & 0x7FFFFFFF) % partitions
-
-
-def _murmur2(data: bytes) -> int:
-    mask, m = 0xFFFFFFFF, 0x5BD1E995
-    whole = len(data) & ~3
-    h = 0x9747B28C ^ len(data)
-    for i in range(0, whole, 4):
-        k = int.from_bytes(data[i : i + 4], "little") * m & mask
-        k = (k ^ (k >> 24)) * m & mask
-        h = (h * m & mask) ^ k
-    if whole < len(data):
-        h = (h ^ int.from_bytes(data[whole:], "little")) * m & mask
-    h = (h ^ (h >> 13)) * m & mask
-    return h ^ (h >> 15)
 
 
 class Histories:

@@ -17,7 +17,7 @@ from eventlog.reader import LogReader, to_record
 from eventlog.registry import Registry
 from eventlog.settings import Settings
 from eventlog.topics import Domain, Topic
-from producers.partition import partition_of
+from eventlog.partition import partition_of
 
 
 def facts_of(stream: str, domains: Iterable[Domain], settings: Settings, *, everything: bool) -> list[dict[str, Any]]:

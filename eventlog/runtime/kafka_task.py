@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 from aiokafka.structs import TopicPartition
 
 from eventlog.codec import Codec
 from eventlog.envelope import RawRecord
+from eventlog.partition import partition_of
 from eventlog.reader import LogReader
 from eventlog.roles import Catalog, Decider, Enricher
 from eventlog.rows import Outputs, OutRow
@@ -120,7 +120,7 @@ class KafkaTask:
         for topic, rows in done.keyed.items():
             by_partition: dict[int, list[OutRow]] = {}
             for key, row in rows.items():
-                number = (murmur2(key) & 0x7FFFFFFF) % topics[topic].partitions
+                number = partition_of(key, topics[topic].partitions)
                 by_partition.setdefault(number, []).append(row)
             for number, partitioned in by_partition.items():
                 await self._append(topic, partitioned, number)

@@ -20,6 +20,7 @@ from eventlog.envelope import (
 )
 from eventlog.errors import Poison, Refused
 from eventlog.message import CommandAnswered, CommandRejected, Event
+from eventlog.partition import partition_of
 from eventlog.roles import Decider
 from eventlog.rows import Outputs, OutRow
 
@@ -138,7 +139,7 @@ class DecideStep:
             raise Poison("bad_header", f"ce_id has {len(command_id)} bytes, over the limit of {HEADER_BYTES_MAX}")
         draft = done.drafts.get(key)
         if draft is None:
-            draft = Draft(self._stream(key))
+            draft = Draft(self._stream(key, record.partition))
         outcome = draft.fresh.get(command_id) or draft.base.outcomes.get(command_id)
         if outcome is not None:
             done.counts["repeated"] += 1
@@ -268,9 +269,13 @@ class DecideStep:
             stream.outcomes.update(draft.fresh)
             _forget_oldest(stream.outcomes)
 
-    def _stream(self, key: bytes) -> Stream:
+    def _stream(self, key: bytes, partition: int) -> Stream:
         stream = self.streams.get(key)
         if stream is None:
+            # Elsewhere the stream may exist already: it would begin a second time here.
+            right = partition_of(key, self.source.partitions)
+            if partition != right:
+                raise Poison("wrong_partition", f"the key belongs to partition {right}; set the producer to murmur2")
             return Stream(self.decider.initial)
         if type(stream.state) is msgspec.Raw:
             stream.state = self._decode_state(stream.state)

@@ -18,6 +18,7 @@ from eventlog.discovery import catalog
 from eventlog.envelope import Record, command_headers, parse_time
 from eventlog.errors import Refused
 from eventlog.message import Message
+from eventlog.partition import partition_of
 from eventlog.roles import Decider, Enricher, ReferenceTable, Source
 from eventlog.steps import DecideStep, EnrichStep
 from eventlog.testing import message_of, run_samples
@@ -118,7 +119,9 @@ def records_of(decider: Decider) -> list[Record]:
     for offset, (written, command) in enumerate(sample_of(decider)):
         time = parse_time(written["time"])
         headers = command_headers(written["id"], written["source"], written["type"], command.stream, time)
-        found.append(Record(topic, 0, offset, 0, command.stream.encode(), CODEC.encode(command), headers))
+        key = command.stream.encode()
+        partition = partition_of(key, decider.source.partitions)
+        found.append(Record(topic, partition, offset, 0, key, CODEC.encode(command), headers))
     return found
 
 

@@ -19,11 +19,12 @@ from eventlog.errors import BadInput
 from eventlog.memory import MemoryRows
 from eventlog.models import Hash
 from eventlog.operations import Put, coalesce
+from eventlog.partition import partition_of
 from eventlog.position import Position
 from eventlog.roles import Projection
 from eventlog.topics import Topic
 from projections import Reader
-from projections.asof import Fact, HistoryGone, Place, _apply, partition_of
+from projections.asof import Fact, HistoryGone, Place, _apply
 from projections.points import parse_point
 from tests.projections.conftest import START, Shop
 from tests.projections.shop import CATALOG, EVENTS, GIFTS, SHOP, Counted

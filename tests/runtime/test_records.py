@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 from eventlog.codec import Codec
 from eventlog.envelope import Headers, Record, command_headers
 from eventlog.message import CommandAnswered, CommandRejected
+from eventlog.partition import partition_of
 from eventlog.provision import provision
 from eventlog.settings import Settings
 from eventlog.topics import RECORD_BYTES_MAX, Topic
@@ -178,6 +179,23 @@ def test_poison_goes_to_the_dead_letters_and_the_partition_goes_on(
             found[header(letter, "onefact_dead_code")] = record.value
             assert header(letter, "onefact_dead_reason")
     assert {code: value for code, (_, value, _) in made.items()}.items() <= found.items()
+
+
+def test_command_in_a_partition_that_is_not_its_streams(
+    settings: Settings, codec: Codec, workers: Workers, counter: str
+) -> None:
+    publish(settings, codec, COMMANDS, [(f"{counter}/right", Count(counter_id=counter, number=1))])
+    wrong = (partition_of(counter.encode(), COMMANDS.partitions) + 1) % COMMANDS.partitions
+    producer = Producer({"bootstrap.servers": settings.kafka, "log_level": 0})
+    headers = command_headers(f"{counter}/wrong", "test", "Count", counter, datetime.now(UTC))
+    value = codec.encode(Count(counter_id=counter, number=1))
+    producer.produce(COMMANDS.name, key=counter, value=value, headers=headers, partition=wrong)  # type: ignore[arg-type]
+    assert producer.flush(30) == 0
+    decided(settings, workers)
+    assert len(of(settings, EVENTS, counter)) == 1
+    letters = [r for r in read_all(settings, COMMANDS.dead) if r.partition == wrong]
+    assert header(letters[-1], "onefact_dead_code") == "wrong_partition"
+    assert header(letters[-1], "ce_id") == f"{counter}/wrong"
 
 
 def test_poison_among_facts_does_not_stop_the_enricher(
