@@ -11,6 +11,7 @@ from functools import partial
 from typing import Literal, overload
 
 from eventlog.message import Message
+from eventlog.partition import partition_of
 from eventlog.settings import Settings
 from eventlog.topics import Domain
 from producers._answers import DomainAnswers, Waiter
@@ -18,7 +19,6 @@ from producers._listening import AnswerReader
 from producers._sending import LOOK_S, Sender
 from producers._waiting import CountedReceipt, Receipt, Tally, Ticket
 from producers.outcome import NoOutcome, Outcome
-from eventlog.partition import partition_of
 
 OUTCOME_TIMEOUT_S = 30.0
 OUTSTANDING_MAX = 100_000

@@ -12,12 +12,12 @@ from eventlog.codec import Codec
 from eventlog.digest import plain
 from eventlog.envelope import Record, read_meta, time_text
 from eventlog.errors import Poison, UnknownSchema
+from eventlog.partition import partition_of
 from eventlog.position import Position
 from eventlog.reader import LogReader, to_record
 from eventlog.registry import Registry
 from eventlog.settings import Settings
 from eventlog.topics import Domain, Topic
-from eventlog.partition import partition_of
 
 
 def facts_of(stream: str, domains: Iterable[Domain], settings: Settings, *, everything: bool) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import pytest
 from aiokafka.partitioner import murmur2
 from hypothesis import given, strategies
 
+from eventlog import partition as partitions
 from eventlog.envelope import HEADER_BYTES_MAX, command_headers
 from eventlog.errors import BadInput, NotFound, OnefactError, ServiceAway
 from eventlog.message import Message
@@ -17,7 +18,6 @@ from eventlog.position import Position
 from eventlog.settings import Settings
 from eventlog.topics import RECORD_BYTES_MAX, Domain, Topic
 from producers import Accepted, DeliveryFailed, Publisher, Tally, _producer
-from producers import partition as partitions
 from tests.producers.silent import SIGHTINGS, SILENT, Ask, Elsewhere, Seen, provisioned
 from tests.runtime.harness import codec_of, header, read_all
 
