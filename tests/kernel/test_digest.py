@@ -33,6 +33,7 @@ def test_other_rows_have_another_digest(a: list[dict[str, Any]], b: list[dict[st
 def test_a_row_that_is_there_twice_is_not_a_row_that_is_there_once() -> None:
     row = {"a": 1}
     assert len({digest([]), digest([row]), digest([row, row]), digest([row, row, row])}) == 4
+    assert digest([row, row]) != digest([{"a": 2}, {"a": 2}])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cache
 from itertools import pairwise
@@ -20,6 +20,7 @@ from eventlog.errors import Refused
 from eventlog.message import Message
 from eventlog.partition import partition_of
 from eventlog.roles import Decider, Enricher, ReferenceTable, Source
+from eventlog.rows import OutRow
 from eventlog.steps import DecideStep, EnrichStep
 from eventlog.testing import message_of, run_samples
 from tests.laws.registry import MemorySchemas
@@ -30,8 +31,9 @@ each_decider = pytest.mark.parametrize("decider", catalog().deciders, ids=lambda
 each_enricher = pytest.mark.parametrize("enricher", catalog().enrichers, ids=lambda r: r.name)
 kept = msgspec.msgpack.encode
 
-Step = tuple[Any, Any, datetime, Any]
+Asked = tuple[Any, Any, datetime, Any]
 """Message, state before, time, and what came of it."""
+Step = DecideStep | EnrichStep
 
 
 def sample_of(decider: Decider) -> Iterator[tuple[dict[str, Any], Message]]:
@@ -42,7 +44,7 @@ def sample_of(decider: Decider) -> Iterator[tuple[dict[str, Any], Message]]:
         yield written, message_of(published[written["type"]][0], written["data"])
 
 
-def decided(decider: Decider) -> Iterator[Step]:
+def decided(decider: Decider) -> Iterator[Asked]:
     states: dict[str, Any] = {}
     for written, command in sample_of(decider):
         time, state = parse_time(written["time"]), states.get(command.stream, decider.initial)
@@ -128,13 +130,23 @@ def records_of(decider: Decider) -> list[Record]:
 Rows = dict[str, list[Any]]
 
 
-def run(step: DecideStep | EnrichStep, records: list[Record], cuts: list[int]) -> Rows:
-    """Rows by topic when the records come in batches that end at `cuts`."""
+def run(make: Callable[[], Step], records: list[Record], cuts: list[int], *, restarts: bool = False) -> Rows:
+    """Rows by topic when the records come in batches that end at `cuts`.
+
+    With `restarts` each batch is a new owner's, who knows only what the ones before it wrote to the changelog.
+    """
     rows: Rows = {}
+    changelog: list[OutRow] = []
+    step = make()
     for start, end in pairwise(sorted({0, *cuts, len(records)})):
+        if restarts:
+            step = make()
+            step.restore((key or b"", value) for key, value, _ in changelog)
         done: Any = step.run(records[start:end])
         if isinstance(step, DecideStep):
-            step.late(done, lambda index: index)
+            changelog += step.late(done, lambda index: index)[1]
+        else:
+            changelog += step.changelog(done)
         step.commit(done)
         for topic, made in done.rows.items():
             rows.setdefault(topic, []).extend(made)
@@ -143,29 +155,52 @@ def run(step: DecideStep | EnrichStep, records: list[Record], cuts: list[int]) -
 
 @cache
 def undivided(decider: Decider) -> Rows:
-    rows = run(DecideStep(decider, CODEC), records_of(decider), [])
+    rows = run(lambda: DecideStep(decider, CODEC), records_of(decider), [])
     assert decider.source.dead.name not in rows
     return rows
 
 
+several_cuts = st.lists(st.integers(0, COUNT), max_size=10)
+
+
 @each_decider
-@given(data=st.data())
-def test_any_batching_of_commands_gives_the_same_log(decider: Decider, data: st.DataObject) -> None:
-    records = records_of(decider)
-    cuts = data.draw(st.lists(st.integers(0, len(records)), max_size=10))
-    assert run(DecideStep(decider, CODEC), records, cuts) == undivided(decider)
+@given(cuts=several_cuts, restarts=st.booleans())
+def test_any_batching_of_commands_gives_the_same_log(decider: Decider, cuts: list[int], *, restarts: bool) -> None:
+    assert run(lambda: DecideStep(decider, CODEC), records_of(decider), cuts, restarts=restarts) == undivided(decider)
 
 
-def enriched(enricher: Enricher, cuts: list[int]) -> Rows:
+@each_decider
+def test_a_new_owner_goes_on_after_any_command(decider: Decider) -> None:
+    """Every command is asked a second time as another one, so that streams that only ever refused come up again."""
+    once = records_of(decider)
+    again = [
+        msgspec.structs.replace(
+            record,
+            offset=record.offset + COUNT,
+            headers=[
+                (name, value + b"-again" if name == "ce_id" and value else value) for name, value in record.headers
+            ],
+        )
+        for record in once
+    ]
+    records = [*once, *again]
+    plain = run(lambda: DecideStep(decider, CODEC), records, [])
+    assert decider.source.dead.name not in plain
+    assert run(lambda: DecideStep(decider, CODEC), records, list(range(0, len(records), 7)), restarts=True) == plain
+
+
+def enriched(enricher: Enricher, cuts: list[int], *, restarts: bool = False) -> Rows:
     decider = next(d for d in catalog().deciders if d.domain is enricher.domain)
     topic = enricher.source.name
-    rows = undivided(decider)[topic]
-    records = [Record(topic, 0, offset, 0, *row) for offset, row in enumerate(rows)]
+    records = [Record(topic, 0, offset, 0, *row) for offset, row in enumerate(undivided(decider)[topic])]
     tables = {topic.name: ReferenceTable() for topic in enricher.references}
-    return run(EnrichStep(enricher, CODEC, tables), records, [min(cut, len(records)) for cut in cuts])
+    cuts = [min(cut, len(records)) for cut in cuts]
+    return run(lambda: EnrichStep(enricher, CODEC, tables), records, cuts, restarts=restarts)
 
 
 @each_enricher
-@given(cuts=st.lists(st.integers(0, COUNT), max_size=10))
-def test_any_batching_of_events_gives_the_same_enriched_log(enricher: Enricher, cuts: list[int]) -> None:
-    assert enriched(enricher, cuts) == enriched(enricher, [])
+@given(cuts=several_cuts, restarts=st.booleans())
+def test_any_batching_of_events_gives_the_same_enriched_log(
+    enricher: Enricher, cuts: list[int], *, restarts: bool
+) -> None:
+    assert enriched(enricher, cuts, restarts=restarts) == enriched(enricher, [])
