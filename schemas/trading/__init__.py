@@ -10,127 +10,101 @@ from eventlog.topics import Domain
 NAMESPACE = "onefact.trading"
 
 
-class OpenPortfolio(Command, frozen=True, kw_only=True):
-    """Open a portfolio; a margin account may owe cash and shares, a cash account may not."""
+class PortfolioCommand(Command, frozen=True, kw_only=True):
+    """Base of the commands: each is for one portfolio."""
 
     stream_field: ClassVar[str] = "portfolio_id"
     namespace: ClassVar[str] = NAMESPACE
 
     portfolio_id: str
+
+
+class PortfolioEvent(Event, frozen=True, kw_only=True):
+    """Base of the events: each is of one portfolio."""
+
+    stream_field: ClassVar[str] = "portfolio_id"
+    namespace: ClassVar[str] = NAMESPACE
+
+    portfolio_id: str
+
+
+class OpenPortfolio(PortfolioCommand, frozen=True, kw_only=True):
+    """Open a portfolio; a margin account may owe cash and shares, a cash account may not."""
+
     owner: str
     currency: str
     margin: bool = False
 
 
-class DepositCash(Command, frozen=True, kw_only=True):
+class DepositCash(PortfolioCommand, frozen=True, kw_only=True):
     """Pay cash into a portfolio."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     amount: Number
 
 
-class WithdrawCash(Command, frozen=True, kw_only=True):
+class WithdrawCash(PortfolioCommand, frozen=True, kw_only=True):
     """Take cash out of a portfolio."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     amount: Number
 
 
-class BuyStock(Command, frozen=True, kw_only=True):
+class BuyStock(PortfolioCommand, frozen=True, kw_only=True):
     """Buy shares at a price; where shares are owed, this pays them back."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     symbol: str
     quantity: Number
     price: Number
 
 
-class SellStock(Command, frozen=True, kw_only=True):
+class SellStock(PortfolioCommand, frozen=True, kw_only=True):
     """Sell shares at a price; a margin account may sell more than it holds."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     symbol: str
     quantity: Number
     price: Number
 
 
-class PortfolioOpened(Event, frozen=True, kw_only=True):
+class PortfolioOpened(PortfolioEvent, frozen=True, kw_only=True):
     """A portfolio was opened, empty."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     owner: str
     currency: str
     margin: bool
 
 
-class CashDeposited(Event, frozen=True, kw_only=True):
+class CashDeposited(PortfolioEvent, frozen=True, kw_only=True):
     """Cash was paid in."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     amount: Money
 
 
-class CashWithdrawn(Event, frozen=True, kw_only=True):
+class CashWithdrawn(PortfolioEvent, frozen=True, kw_only=True):
     """Cash was taken out."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     amount: Money
 
 
-class StockBought(Event, frozen=True, kw_only=True):
+class StockBought(PortfolioEvent, frozen=True, kw_only=True):
     """Shares were bought; `amount` is what was paid: quantity x price, rounded half to even to 12 places."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     symbol: str
     quantity: Money
     price: Money
     amount: Money
 
 
-class StockSold(Event, frozen=True, kw_only=True):
+class StockSold(PortfolioEvent, frozen=True, kw_only=True):
     """Shares were sold; `amount` is what was received: quantity x price, rounded half to even to 12 places."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     symbol: str
     quantity: Money
     price: Money
     amount: Money
 
 
-class TradeProfitCalculated(Event, frozen=True, kw_only=True):
+class TradeProfitCalculated(PortfolioEvent, frozen=True, kw_only=True):
     """A trade's effect on its position, by average cost."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     symbol: str
     version: int
     """Of the portfolio after the trade."""
@@ -144,13 +118,9 @@ class TradeProfitCalculated(Event, frozen=True, kw_only=True):
     """Realised by the position since its first trade."""
 
 
-class PortfolioValueUpdated(Event, frozen=True, kw_only=True):
+class PortfolioValueUpdated(PortfolioEvent, frozen=True, kw_only=True):
     """What a portfolio was worth right after one of its events, at the last known prices."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     version: int
     """Of the portfolio after the event."""
     cash: Money
@@ -160,13 +130,9 @@ class PortfolioValueUpdated(Event, frozen=True, kw_only=True):
     """What is held plus what is owed."""
 
 
-class RiskThresholdBreached(Event, frozen=True, kw_only=True):
+class RiskThresholdBreached(PortfolioEvent, frozen=True, kw_only=True):
     """A portfolio went over a limit of risk; stated once, until it has been back within the limit."""
 
-    stream_field: ClassVar[str] = "portfolio_id"
-    namespace: ClassVar[str] = NAMESPACE
-
-    portfolio_id: str
     version: int
     """Of the portfolio after the event that took it over the limit."""
     kind: str
