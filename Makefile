@@ -13,8 +13,9 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "onefact needs Python 3.11 or newer, this is $$($(PYTHON) -V): make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
 	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv
-	.venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	.venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo 'installing what requirements.lock names into .venv; at first this takes a minute or two'
+	@.venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@.venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 test: setup  ## every test; real services in containers where Docker answers, else embedded

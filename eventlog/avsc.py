@@ -43,10 +43,10 @@ def drift(root: Path | None = None, classes: Iterable[type[Message]] | None = No
     root = folder() if root is None else root
     expected = {path(cls): schema_text(cls) for cls in (catalog().message_types if classes is None else classes)}
     committed = {file.relative_to(root): file.read_text() for file in root.glob("*/*.avsc")}
-    found = [f"{name} is missing; run `python -m eventlog.avsc`" for name in expected.keys() - committed.keys()]
+    found = [f"{name} is missing; run `onefact schemas --write`" for name in expected.keys() - committed.keys()]
     found += [f"{name} belongs to no message type of any domain" for name in committed.keys() - expected.keys()]
     found += [
-        f"{name} differs from its class; run `python -m eventlog.avsc`"
+        f"{name} differs from its class; run `onefact schemas --write`"
         for name in expected.keys() & committed.keys()
         if expected[name] != committed[name]
     ]

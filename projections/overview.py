@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventlog.position import Position
-from eventlog.sink import Progress
 from projections.keys import described
 from projections.log import PromptLogReader
 from projections.reader import Reader
-
-COUNTED_MAX = 10_000
-"""A lag up to this is counted in records; a longer one in offsets, of which a few are transactions' markers."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +32,12 @@ def overview(reader: Reader) -> list[ModelState]:
             progress = store.progress(model)
             position = Position({place: n for place, n in progress.items() if n})
             live = store.live_version(model)
-            lag = _lag(log, [topic.name for topic in reader.projection(model.name).sources], progress)
+            ends = {
+                place: end
+                for topic in reader.projection(model.name).sources
+                for place, end in log.ends(topic.name).items()
+            }
+            lag = log.waiting({place: (progress.get(place, 0), end) for place, end in ends.items()})
             versions = store.versions(model) or [live]
             found.append(ModelState(model.name, model.store, described(model), live, versions, str(position), lag))
     return found
-
-
-def _lag(log: PromptLogReader, topics: list[str], progress: Progress) -> int:
-    ranges = {}
-    for topic in topics:
-        for place, end in log.ends(topic).items():
-            begin = progress.get(place, 0)
-            if begin < end:
-                ranges[place] = (begin, end)
-    behind = sum(end - begin for begin, end in ranges.values())
-    if behind > COUNTED_MAX:
-        return behind
-    return sum(len(messages) for _, messages, _ in log.batches(ranges))

@@ -57,6 +57,7 @@ def _positions() -> list[dict[str, Any]]:
     from eventlog.discovery import catalog
     from eventlog.reader import LogReader
     from eventlog.settings import Settings
+    from projections.log import PromptLogReader
     from projections.stores import open_store
 
     settings = Settings().required("kafka")
@@ -78,13 +79,20 @@ def _positions() -> list[dict[str, Any]]:
         for store in stores.values():
             store.close()
     # The ends last: what is behind may catch up meanwhile, but nothing seems to be ahead of its topic.
-    with LogReader(settings) as reader:
+    with PromptLogReader(settings) as reader:
         ends = {
             place: end for name in {topic.name for _, topic, _ in reached} for place, end in reader.ends(name).items()
         }
-    return [
-        {"role": role, "topic": topic.name, "partition": p, "next": n, "end": end, "lag": max(0, end - n)}
-        for role, topic, positions in reached
-        for p in range(topic.partitions)
-        for n, end in [(positions.get(p, 0), ends.get((topic.name, p), 0))]
-    ]
+        return [
+            {
+                "role": role,
+                "topic": topic.name,
+                "partition": p,
+                "next": n,
+                "end": end,
+                "lag": reader.waiting({(topic.name, p): (n, end)}),
+            }
+            for role, topic, positions in reached
+            for p in range(topic.partitions)
+            for n, end in [(positions.get(p, 0), ends.get((topic.name, p), 0))]
+        ]

@@ -24,7 +24,17 @@ COMMIT_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     registry=REGISTRY,
 )
-LAG_RECORDS = Gauge("onefact_lag_records", "Records behind the end of the input partition", _LABELS, registry=REGISTRY)
+LAG_RECORDS = Gauge(
+    "onefact_lag_records",
+    "Offsets behind the end of the input partition; the end of a transaction counts as one",
+    _LABELS,
+    registry=REGISTRY,
+)
+    "onefact_lag_records",
+    "Offsets behind the end of the input partition; the end of a transaction counts as one",
+    _LABELS,
+    registry=REGISTRY,
+)
 LAG_SECONDS = Gauge(
     "onefact_lag_seconds", "Age of the last record taken while more are waiting, else 0", _LABELS, registry=REGISTRY
 )
