@@ -30,11 +30,6 @@ LAG_RECORDS = Gauge(
     _LABELS,
     registry=REGISTRY,
 )
-    "onefact_lag_records",
-    "Offsets behind the end of the input partition; the end of a transaction counts as one",
-    _LABELS,
-    registry=REGISTRY,
-)
 LAG_SECONDS = Gauge(
     "onefact_lag_seconds", "Age of the last record taken while more are waiting, else 0", _LABELS, registry=REGISTRY
 )
