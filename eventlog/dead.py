@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from eventlog.errors import BadInput, NotFound, OnefactError, ServiceAway
 from eventlog.reader import LogReader, to_record
 from eventlog.roles import Catalog, Decider, Enricher
-from eventlog.rows import DEAD_PREFIX
+from eventlog.rows import DEAD_PREFIX, original_value
 from eventlog.settings import Settings
 from eventlog.topics import Topic
 
@@ -84,7 +84,9 @@ def find(settings: Settings, topics: Iterable[Topic], letter_id: str) -> Letter:
                 place = (by_name[letter.topic].dead.name, letter.partition)
                 for _, messages, _ in reader.batches({place: (letter.at, letter.at + 1)}):
                     for message in messages:
-                        return msgspec.structs.replace(letter, value=message.value())
+                        record = to_record(message)
+                        value = original_value(record.value, record.headers)
+                        return msgspec.structs.replace(letter, value=value)
     raise NotFound(f"there is no dead letter {letter_id}; `onefact dead list` shows those there are")
 
 
@@ -143,7 +145,8 @@ def _publish(
                         continue
                     if not step:
                         producer.begin_transaction()
-                    _produce(producer, topic, letter, message.value(), about)
+                    record = to_record(message)
+                    _produce(producer, topic, letter, original_value(record.value, record.headers), about)
                     step += [each.id for each in about]
                     size += len(message.value() or b"")
                     if len(step) >= STEP_RECORDS or size >= STEP_BYTES:

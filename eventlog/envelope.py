@@ -71,7 +71,10 @@ def parse_time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; write it with Z or an offset")
-    return time.astimezone(UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} is not between the years 1 and 9999 in UTC") from None
 
 
 def header_map(record: RawRecord) -> Mapping[str, bytes]:
@@ -81,6 +84,8 @@ def header_map(record: RawRecord) -> Mapping[str, bytes]:
     """
     if not record.key:
         raise Poison("no_key", "the record has no key")
+    if len(record.key) > HEADER_BYTES_MAX:
+        raise Poison("bad_header", f"the key has {len(record.key)} bytes, over the limit of {HEADER_BYTES_MAX}")
     headers: dict[str, bytes] = dict(record.headers)  # type: ignore[arg-type]
     for name in REQUIRED:
         if not headers.get(name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from confluent_kafka import KafkaError, KafkaException
@@ -67,7 +68,7 @@ def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
         existing = admin.list_topics(timeout=TIMEOUT_S).topics
     partitions = {name: len(existing[name].partitions) for name in wanted if name in existing}
     differences = [d for name in wanted for d in _differences(wanted[name], partitions.get(name))]
-    differences += _config_differences(admin, wanted)
+    differences += _config_differences(admin, wanted, time.monotonic() + TIMEOUT_S)
     if differences:
         raise TopicDiffers("topics differ from what is declared: " + "; ".join(differences))
 
@@ -81,13 +82,16 @@ def _differences(topic: Topic, partitions: int | None) -> list[str]:
     ]
 
 
-def _config_differences(admin: AdminClient, wanted: dict[str, Topic]) -> list[str]:
+def _config_differences(admin: AdminClient, wanted: dict[str, Topic], deadline: float) -> list[str]:
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in wanted]
     differences = []
     for resource, future in admin.describe_configs(resources, request_timeout=TIMEOUT_S).items():
         try:
             actual = future.result()
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART and time.monotonic() < deadline:
+                time.sleep(0.2)  # a topic that was only just created; the broker is still hearing of it
+                return _config_differences(admin, wanted, deadline)
             raise ServiceAway("kafka", f"topic {resource.name} cannot be described: {error.args[0].str()}") from None
         for name, value in wanted[resource.name].config().items():
             if actual[name].value != value:

@@ -14,6 +14,7 @@ from eventlog.settings import Settings
 
 TIMEOUT_S = 10
 """Without any record or any answer from the broker."""
+RETRY_S = 0.1
 BATCH_RECORDS = 10_000
 COUNTED_MAX = 10_000
 """A lag up to this is counted in records; a longer one in offsets, of which a few are transactions' markers."""
@@ -59,12 +60,17 @@ class LogReader:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset kept, and the offset after the last stable one."""
-        try:
-            # On a read_committed consumer the upper bound is the last stable offset.
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
-        except KafkaException as error:
-            raise self._away(error) from None
-        return low, high
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                # On a read_committed consumer the upper bound is the last stable offset.
+                low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() > deadline:
+                    raise self._away(error) from None
+                time.sleep(RETRY_S)  # a partition that has no leader yet, as after its topic was made
+            else:
+                return low, high
 
     def partitions(self, topic: str) -> list[int]:
         """Partitions of the topic, empty when it does not exist."""
@@ -124,7 +130,10 @@ class LogReader:
     def _consume(self, ends: dict[Partition, int]) -> Iterator[tuple[Partition, list[Message], int]]:
         heard = time.monotonic()
         while ends:
-            messages = self._consumer.consume(BATCH_RECORDS, timeout=0.2)
+            # `consume` of many waits for all of them or for its time-out: wait for the first one only.
+            messages = self._consumer.consume(1, timeout=0.2)
+            if messages:
+                messages += self._consumer.consume(BATCH_RECORDS - 1, timeout=0)
             if messages:
                 heard = time.monotonic()
             elif time.monotonic() - heard > TIMEOUT_S:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from eventlog.envelope import Headers, RawRecord
 from eventlog.errors import Poison
 from eventlog.topics import Topic
@@ -32,8 +34,16 @@ def dead_letter(record: RawRecord, role: str, poison: Poison) -> OutRow:
     headers: Headers = [(DEAD_PREFIX + name, str(value).encode(errors="replace")) for name, value in said.items()]
     if record.key is not None:
         headers.append((DEAD_PREFIX + "key", record.key))
+    if record.value is None:
+        # A record without a value would be a tombstone: the letter would be gone with the next compaction.
+        headers.append((DEAD_PREFIX + "null", b"1"))
     headers.extend(record.headers)  # type: ignore[arg-type]
-    return position.encode(), record.value, headers
+    return position.encode(), record.value or b"", headers
+
+
+def original_value(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> bytes | None:
+    """The value of the record that a dead letter is about."""
+    return None if any(name == DEAD_PREFIX + "null" for name, _ in headers) else value
 
 
 class Outputs:

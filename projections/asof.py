@@ -21,14 +21,13 @@ from eventlog.models import Key
 from eventlog.operations import Change
 from eventlog.partition import partition_of
 from eventlog.position import Position
-from eventlog.reader import to_record
+from eventlog.reader import LogReader, to_record
 from eventlog.registry import Registry
 from eventlog.roles import Catalog, Projection
 from eventlog.settings import Settings
 from eventlog.steps import ProjectStep
 from eventlog.topics import Topic
 from projections.lineage import Deadline, Lineage
-from projections.log import PromptLogReader
 from projections.points import Point
 
 KEPT_FACTS_MAX = 200_000
@@ -121,7 +120,7 @@ class Histories:
         self._catalog = catalog
         self._lineage = lineage
         self._lock = threading.Lock()
-        self._log: PromptLogReader | None = None
+        self._log: LogReader | None = None
         self._registry: Registry | None = None
         self._codec: Codec | None = None
         self._kept: OrderedDict[tuple[str, str], History] = OrderedDict()
@@ -153,13 +152,13 @@ class Histories:
                 self._shared.add(projection.model.name)
             return self._fold_all(projection, point, deadline)
 
-    def _open(self) -> tuple[PromptLogReader, Codec]:
+    def _open(self) -> tuple[LogReader, Codec]:
         if self._codec is None:
             self._settings.required("kafka", "registry")
             self._registry = self._registry or Registry(self._settings.registry)
             self._codec = Codec(self._registry, self._catalog.message_types)
         if self._log is None:
-            self._log = PromptLogReader(self._settings)
+            self._log = LogReader(self._settings)
         return self._log, self._codec
 
     def _fold_stream(self, projection: Projection, stream: str, point: Point, deadline: Deadline) -> MemoryRows | None:

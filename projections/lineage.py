@@ -11,12 +11,11 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from eventlog.errors import BadInput, OnefactError, ServiceAway
 from eventlog.position import Position
-from eventlog.reader import TIMEOUT_S
+from eventlog.reader import TIMEOUT_S, LogReader
 from eventlog.roles import Catalog, Decider, Enricher, Projection
 from eventlog.settings import Settings
 from eventlog.sink import Store
 from eventlog.topics import Topic
-from projections.log import PromptLogReader
 
 POLL_S_MIN = 0.002
 POLL_S_MAX = 0.1
@@ -79,7 +78,7 @@ class Lineage:
         self._ways = ways(catalog)
         self._topics = {topic.name: topic for topic in catalog.topics}
         self._lock = threading.Lock()
-        self._readers: dict[str, PromptLogReader] = {}
+        self._readers: dict[str, LogReader] = {}
         self._uncommitted: Consumer | None = None
         self._settled: dict[tuple[str, int], int] = {}
 
@@ -273,10 +272,10 @@ class Lineage:
         with self._lock:
             return self._reader(group).committed(topic, partition)
 
-    def _reader(self, group: str = "onefact.reader") -> PromptLogReader:
+    def _reader(self, group: str = "onefact.reader") -> LogReader:
         reader = self._readers.get(group)
         if reader is None:
-            reader = self._readers[group] = PromptLogReader(self._settings, group)
+            reader = self._readers[group] = LogReader(self._settings, group)
         return reader
 
     def _high_watermark(self, topic: str, partition: int) -> int:

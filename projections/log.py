@@ -1,44 +1,21 @@
-"""Readers of the log for what is short and asked often: ranges handed over at once, and a tail to follow."""
+"""The end of the log, followed from given positions on."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from eventlog.errors import ServiceAway
-from eventlog.reader import TIMEOUT_S, LogReader
+from eventlog.reader import TIMEOUT_S
 from eventlog.settings import Settings
 
 AHEAD_RECORDS_MAX = 10_000
 """Of one partition that are held before they are asked for."""
 
 Place = tuple[str, int]
-
-
-class PromptConsumer:
-    """A client whose `consume` waits for the first message only; its own waits for all, or for its time-out."""
-
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._consumer, name)
-
-    def consume(self, num_messages: int, timeout: float) -> list[Message]:
-        first = self._consumer.consume(1, timeout=timeout)
-        return first + self._consumer.consume(num_messages - 1, timeout=0) if first else first
-
-
-class PromptLogReader(LogReader):
-    """A `LogReader` for many short ranges: one stream's news, the last record of a partition."""
-
-    def __init__(self, settings: Settings, group: str = "onefact.reader") -> None:
-        super().__init__(settings, group)
-        self._consumer = cast("Consumer", PromptConsumer(self._consumer))
 
 
 class Tail:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventlog.position import Position
+from eventlog.reader import LogReader
 from projections.keys import described
-from projections.log import PromptLogReader
 from projections.reader import Reader
 
 
@@ -26,7 +26,7 @@ class ModelState:
 def overview(reader: Reader) -> list[ModelState]:
     """Every read model, in the catalog's order. Raises `ServiceAway`."""
     found = []
-    with PromptLogReader(reader.settings.required("kafka")) as log:
+    with LogReader(reader.settings.required("kafka")) as log:
         for model in reader.models():
             store = reader.store(model.name)
             progress = store.progress(model)

@@ -57,7 +57,6 @@ def _positions() -> list[dict[str, Any]]:
     from eventlog.discovery import catalog
     from eventlog.reader import LogReader
     from eventlog.settings import Settings
-    from projections.log import PromptLogReader
     from projections.stores import open_store
 
     settings = Settings().required("kafka")
@@ -79,7 +78,7 @@ def _positions() -> list[dict[str, Any]]:
         for store in stores.values():
             store.close()
     # The ends last: what is behind may catch up meanwhile, but nothing seems to be ahead of its topic.
-    with PromptLogReader(settings) as reader:
+    with LogReader(settings) as reader:
         ends = {
             place: end for name in {topic.name for _, topic, _ in reached} for place, end in reader.ends(name).items()
         }

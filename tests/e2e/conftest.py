@@ -44,9 +44,11 @@ class Cli:
 def onefact(backing: Backing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """The program with a stack up."""
     cli = Cli(backing.env | {"ONEFACT_HOME": str(tmp_path_factory.mktemp("home"))})
-    cli.run("up", "--stack", "external")
-    yield cli
-    cli.run("down")
+    try:
+        cli.run("up", "--stack", "external")
+        yield cli
+    finally:
+        cli.run("down")
 
 
 @pytest.fixture(scope="package")

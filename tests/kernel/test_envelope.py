@@ -16,6 +16,7 @@ from eventlog.envelope import (
     Record,
     command_headers,
     event_id,
+    header_map,
     parse_time,
     read_meta,
     time_text,
@@ -115,3 +116,14 @@ def test_a_time_needs_its_zone(text: str) -> None:
 
 def test_an_events_id_is_its_place() -> None:
     assert event_id("a:b", 3) == "a:b:3"
+
+
+def test_a_time_outside_of_what_utc_can_say_is_refused() -> None:
+    with pytest.raises(ValueError, match="between the years"):
+        parse_time("0001-01-01T00:00:00+05:00")
+
+
+def test_a_key_that_no_header_could_repeat_is_poison() -> None:
+    record = Record("t", 0, 0, 0, b"k" * 4097, b"", [])
+    with pytest.raises(Poison, match="bad_header"):
+        header_map(record)
