@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 COMMANDS = 20_000
-SEED = 1
+
 ESSAY = (
     ("OpenPortfolio", {"owner": "ada", "currency": "USD", "margin": False}),
     ("DepositCash", {"amount": "10000"}),
@@ -85,7 +85,8 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "sample.jsonl"
-        file.write_text("".join(json.dumps(command) + "\n" for command in sample(COMMANDS, SEED)))
+        # Another sample each time: the same one again would only be answered with its first outcomes.
+        file.write_text("".join(json.dumps(command) + "\n" for command in sample(COMMANDS, int(time.time()))))
         try:
             identical = tell(demo, file)
         finally:

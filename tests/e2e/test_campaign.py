@@ -42,8 +42,7 @@ def test_kill_9_of_random_workers(onefact: Cli, stack: Settings, tmp_path: Path)
     killed: Counter[str] = Counter()
     for _ in range(KILLS):
         time.sleep(rng.uniform(0.5, 4))
-        alive = [w for w in onefact.json("status")["workers"] if w["pid"]]
-        victim = rng.choice(alive)
+        victim = rng.choice(alive(onefact))
         os.kill(victim["pid"], signal.SIGKILL)
         killed[victim["name"]] += 1
     publishing.join()
@@ -52,6 +51,14 @@ def test_kill_9_of_random_workers(onefact: Cli, stack: Settings, tmp_path: Path)
     assert result["accepted"] + result["refused"] == len(sent)
     check_events(stack, prefix, sent, result)
     check_models(stack, prefix)
+
+
+def alive(onefact: Cli) -> list[dict[str, Any]]:
+    """Workers that can be killed; for a moment there may be none."""
+    found: list[dict[str, Any]] = []
+    while not found:
+        found = [worker for worker in onefact.json("status")["workers"] if worker["pid"]]
+    return found
 
 
 def write_sample(file: Path, seed: int, prefix: str) -> list[str]:
