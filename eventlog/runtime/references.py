@@ -42,6 +42,7 @@ class ReferenceReader:
 
     def stop(self) -> None:
         self._stopping.set()
+        self._whole.set()  # who waits for it stops as well
         if self._thread.is_alive():
             self._thread.join(5)
 

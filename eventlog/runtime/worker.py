@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from aiohttp import web
@@ -31,6 +32,8 @@ RETRY_S = 1.0
 DRAIN_S = 15.0
 """For the batches in hand when the worker is asked to stop."""
 WATCH_S = 0.5
+THREADS_MAX = 128
+"""For calls of stores, registry and recovery; one per partition that this worker may own."""
 
 log = structlog.get_logger()
 
@@ -55,6 +58,9 @@ class Worker:
     async def run(self) -> int:
         """Exit code: 0 after a signal, 1 when a role's app broke."""
         loop = asyncio.get_running_loop()
+        # Every task may wait for its store at once: with the few threads of the default, tasks whose store is
+        # away would keep those of another store waiting.
+        loop.set_default_executor(ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="store"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         site = await self._serve()
