@@ -84,11 +84,16 @@ def env_as_settings(env: dict[str, str]) -> dict[str, Any]:
     return {name.removeprefix("ONEFACT_").lower(): value for name, value in env.items()}
 
 
+_given: set[int] = set()
+
+
 def free_port_base(width: int = 40) -> int:
-    """Start of a range of ports nobody listens on, below those the kernel gives to clients."""
-    bases = list(range(18000, 32000, 50))
+    """Start of a range of ports nobody listens on, below those the kernel gives to clients; another each time."""
+    bases = [base for base in range(18000, 32000, 50) if base not in _given]
     random.SystemRandom().shuffle(bases)
-    return next(base for base in bases if all(port_free(base + i) for i in range(width)))
+    found = next(base for base in bases if all(port_free(base + i) for i in range(width)))
+    _given.add(found)
+    return found
 
 
 def until(done: Callable[[], bool], what: str, timeout_s: float = RECOVERY_TIMEOUT_S) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from eventlog.errors import Fenced, NotFound, OnefactError, ServiceAway
-from eventlog.models import Value
+from eventlog.models import Table, Value
 from eventlog.operations import Add, Append, Operation, Put, Remove, coalesce
 from projections.stores import open_store
 from tests.stores.conftest import COLUMNS, Subject
@@ -51,6 +51,15 @@ def test_what_is_put_stays_until_it_is_put_again_or_removed(subject: Subject) ->
     sink.apply(coalesce([Remove(("a",)), Add(("a",), {"amount": Decimal(1)}), Put(("b",), {})]), 4)
     assert subject.store.get(model, ("a",)) == dict.fromkeys(COLUMNS) | {"id": "a", "amount": Decimal(1)}
     assert subject.store.get(model, ("b",)) == dict.fromkeys(COLUMNS) | {"id": "b"}
+
+
+def test_tables_are_scanned_in_key_order(subject: Subject) -> None:
+    if not isinstance(model := subject.model(), Table):
+        pytest.skip("only tables have an order of keys")
+    keys = ["b", "a", "B", "ä", "a b", "10", "9", ""]
+    sink, _ = subject.opened(model)
+    sink.apply(coalesce([Put((key,), {"count": 1}) for key in keys]), 1)
+    assert [row["id"] for row in subject.store.scan(model)] == sorted(keys)
 
 
 def test_sums_go_on_from_what_was_put_or_removed_in_between(subject: Subject) -> None:
