@@ -18,6 +18,8 @@ PASSED_ON = ("ce_tenant", "traceparent")
 """Headers that go from a command to its facts unchanged."""
 DECIDED = "ce_decided"
 """How many events the command led to; written where it is not one."""
+CODE_VERSION = "ce_codeversion"
+"""Which version of a role's code made the fact; see `code_version`."""
 HEADER_BYTES_MAX = 4096
 """Of one header that is read here; a longer one makes the record poison."""
 
@@ -115,6 +117,11 @@ def _text(raw: bytes) -> str:
     if len(raw) > HEADER_BYTES_MAX:
         raise ValueError(f"{len(raw)} bytes, over the limit of {HEADER_BYTES_MAX}")
     return raw.decode()
+
+
+def code_version(declared: str, build: str = "") -> tuple[str, bytes]:
+    """Header of a role's facts: the version it declares and, after a `+`, the build that runs, if named."""
+    return CODE_VERSION, (f"{declared}+{build}" if build else declared).encode()
 
 
 def event_id(stream: str, version: int) -> str:

@@ -31,7 +31,8 @@ class Decider:
 
     `decide(command, state, time)` returns events or raises `Refused`; `evolve(state, event, time)` returns
     the next state. `initial` is the state of a stream that has no events, `state` its class (a frozen
-    `msgspec.Struct`, `None` allowed as `initial`), which is how it is kept in the changelog.
+    `msgspec.Struct`, `None` allowed as `initial`), which is how it is kept in the changelog. `version` is
+    written into every fact; give it another one when the same command may be decided differently.
     """
 
     domain: Domain
@@ -39,6 +40,7 @@ class Decider:
     evolve: Callable[[Any, Any, datetime], Any]
     state: Any
     initial: Any = None
+    version: str = "1"
 
     @property
     def name(self) -> str:
@@ -68,6 +70,8 @@ class Enricher:
     initial: Any = None
     references: tuple[Topic, ...] = ()
     also: tuple[Topic, ...] = ()
+    version: str = "1"
+    """Written into every fact; give it another one when the same event may be enriched differently."""
 
     @property
     def name(self) -> str:

@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     worker_port: int = 0
     """Where a worker serves /ready and /metrics; 0 picks a free port."""
     worker_name: str = "worker"
+    code_version: str = ""
+    """Build that runs, such as a commit's id; written into facts after the version that their role declares."""
     log_level: str = "info"
 
     @classmethod

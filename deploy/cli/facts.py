@@ -10,7 +10,7 @@ import msgspec
 
 from eventlog.codec import Codec
 from eventlog.digest import plain
-from eventlog.envelope import Record, read_meta, time_text
+from eventlog.envelope import CODE_VERSION, Record, read_meta, time_text
 from eventlog.errors import Poison, UnknownSchema
 from eventlog.partition import partition_of
 from eventlog.position import Position
@@ -78,6 +78,7 @@ def _fact(record: Record, topic: Topic, codec: Codec) -> dict[str, Any] | None:
         "causation": meta.causation,
         "correlation": meta.correlation,
         "source": meta.source,
+        "code": (dict(record.headers).get(CODE_VERSION) or b"").decode(errors="replace"),
         "topic": record.topic,
         "position": str(Position.of(record.topic, record.partition, record.offset + 1)),
     }

@@ -145,7 +145,7 @@ class DecideTask(KafkaTask):
         self._decider = decider
 
     def _new_step(self) -> Step:
-        self._step = DecideStep(self._decider, self._codec)
+        self._step = DecideStep(self._decider, self._codec, self._settings.code_version)
         return self._step
 
     async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
@@ -189,7 +189,8 @@ class EnrichTask(KafkaTask):
         self._topics = {topic.name: topic for topic in catalog.topics}
 
     def _new_step(self) -> Step:
-        self._step = EnrichStep(self._enricher, self._codec, self._references.tables)
+        build = self._settings.code_version
+        self._step = EnrichStep(self._enricher, self._codec, self._references.tables, build)
         return self._step
 
     async def open(self) -> int:

@@ -15,6 +15,7 @@ from eventlog.envelope import (
     SPEC_VERSION,
     Headers,
     RawRecord,
+    code_version,
     header_map,
     parse_time,
 )
@@ -81,7 +82,7 @@ class Decided(Outputs):
 class DecideStep:
     """The decider of one partition: its streams, and what a batch of commands does to them."""
 
-    def __init__(self, decider: Decider, codec: Codec) -> None:
+    def __init__(self, decider: Decider, codec: Codec, build: str = "") -> None:
         self.decider = decider
         self.codec = codec
         self.streams: dict[bytes, Stream] = {}
@@ -91,6 +92,7 @@ class DecideStep:
         self.rejections = domain.topic("rejections").name
         self.outcomes = domain.topic("outcomes").name
         self._ce_source = ("ce_source", f"onefact/{decider.name}".encode())
+        self._ce_code = code_version(decider.version, build)
         self._decode_state = msgspec.msgpack.Decoder(decider.state | None).decode
         self._decode_entry = msgspec.msgpack.Decoder(ChangelogEntry).decode
         self._encode_state = msgspec.msgpack.Encoder().encode
@@ -192,6 +194,7 @@ class DecideStep:
             SPEC_VERSION,
             ("ce_id", key + b":" + number),
             self._ce_source,
+            self._ce_code,
             ce_type,
             ("ce_subject", key),
             ("ce_time", headers["ce_time"]),
@@ -212,6 +215,7 @@ class DecideStep:
         )
         out = self._answer_headers(CommandRejected, key, headers["ce_id"], headers["ce_time"], b"rejected")
         out.append(("ce_correlationid", headers.get("ce_correlationid") or headers["ce_id"]))
+        out.append(self._ce_code)
         _pass_on(headers, out)
         return key, self.codec.encode(fact), out
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from eventlog.codec import Codec
-from eventlog.envelope import PASSED_ON, SPEC_VERSION, Headers, Meta, RawRecord, read_meta
+from eventlog.envelope import PASSED_ON, SPEC_VERSION, Headers, Meta, RawRecord, code_version, read_meta
 from eventlog.errors import HandlerFailed, Poison
 from eventlog.message import Event
 from eventlog.roles import Enricher, References
@@ -34,7 +34,7 @@ class Enriched(Outputs):
 class EnrichStep:
     """The enricher of one partition: its state by stream, and what a batch of events adds."""
 
-    def __init__(self, enricher: Enricher, codec: Codec, references: References) -> None:
+    def __init__(self, enricher: Enricher, codec: Codec, references: References, build: str = "") -> None:
         self.enricher = enricher
         self.codec = codec
         self.references = references
@@ -42,6 +42,7 @@ class EnrichStep:
         self.source = enricher.source
         self._enriched = enricher.domain.topic("enriched").name
         self._ce_source = ("ce_source", f"onefact/{enricher.name}".encode())
+        self._ce_code = code_version(enricher.version, build)
         self._also = {cls: topic.name for topic in enricher.also for cls in topic.types}
         self._decode_state = msgspec.msgpack.Decoder(enricher.state | None).decode
         self._decode_entry = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode
@@ -100,6 +101,7 @@ class EnrichStep:
             SPEC_VERSION,
             ("ce_id", fact_id),
             self._ce_source,
+            self._ce_code,
             ("ce_type", type(fact).__name__.encode()),
             ("ce_subject", key),
             *because,

@@ -56,6 +56,7 @@ def test_the_example_of_the_essay(onefact: Onefact) -> None:
     assert [f["data"].get("amount") for f in facts[1:]] == ["10000", "1750", "4750", "540"]
     assert facts[-1]["position"] == outcome["position"]
     assert all(fact["stream"] == name for fact in facts)
+    assert {fact["code"] for fact in facts} == {"1"}
     everything = onefact("history", name, "--all", "--domain", "trading", "--json").json()
     assert [f["type"] for f in everything if f["topic"] == "trading.rejections"] == ["CommandRejected"]
 

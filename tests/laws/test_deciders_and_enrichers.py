@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from itertools import pairwise
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from eventlog.codec import Codec
 from eventlog.discovery import catalog
-from eventlog.envelope import Record, command_headers, parse_time
+from eventlog.envelope import CODE_VERSION, Record, command_headers, parse_time
 from eventlog.errors import Refused
 from eventlog.message import Message
 from eventlog.partition import partition_of
@@ -204,3 +205,27 @@ def test_any_batching_of_events_gives_the_same_enriched_log(
     enricher: Enricher, cuts: list[int], *, restarts: bool
 ) -> None:
     assert enriched(enricher, cuts, restarts=restarts) == enriched(enricher, [])
+
+
+def codes_of(rows: Iterable[OutRow]) -> set[bytes | None]:
+    return {dict(headers).get(CODE_VERSION) for _, _, headers in rows}
+
+
+@each_decider
+def test_every_fact_and_refusal_says_which_version_decided_it(decider: Decider) -> None:
+    newer = replace(decider, version="7")
+    rows = run(lambda: DecideStep(newer, CODEC, "abc"), records_of(decider), [])
+    facts = {topic: codes_of(made) for topic, made in rows.items()}
+    assert facts == {topic.name: {b"7+abc"} for topic in map(decider.domain.topic, ("events", "rejections"))}
+
+
+@each_enricher
+def test_every_enriched_fact_says_which_version_made_it(enricher: Enricher) -> None:
+    decider = next(d for d in catalog().deciders if d.domain is enricher.domain)
+    topic = enricher.source.name
+    records = [Record(topic, 0, offset, 0, *row) for offset, row in enumerate(undivided(decider)[topic])]
+    tables = {topic.name: ReferenceTable() for topic in enricher.references}
+    done = EnrichStep(replace(enricher, version="7"), CODEC, tables).run(records)
+    made = [*done.rows.values(), *(rows.values() for rows in done.keyed.values())]
+    assert len(made) == 1 + len(enricher.also)
+    assert [codes_of(rows) for rows in made] == [{b"7"}] * len(made)
