@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,46 +24,10 @@ from eventlog.message import CommandAnswered, CommandRejected, Event
 from eventlog.partition import partition_of
 from eventlog.roles import Decider
 from eventlog.rows import Outputs, OutRow
+from eventlog.state import StateStore
+from eventlog.steps.streams import Draft, Outcome, Stream, Streams
 
-WINDOW = 1000
-"""Commands of a stream, at least, within which a repeated one is answered with its first outcome."""
-
-Outcome = tuple[int, int, str | None, str | None]
-"""Version after the command, offset after its last event (-1 for none), code and reason of a refusal."""
 NO_OFFSET = -1
-
-
-class ChangelogEntry(msgspec.Struct, array_like=True, gc=False):
-    """What one batch did to one stream. Kept under stream key + slot, so that the last `WINDOW` batches stay."""
-
-    touch: int
-    version: int
-    state: msgspec.Raw
-    outcomes: list[tuple[bytes, int, int, str | None, str | None]]
-
-
-class Stream:
-    """A stream as it was committed."""
-
-    __slots__ = ("outcomes", "state", "touch", "version")
-
-    def __init__(self, state: Any) -> None:
-        self.touch = 0
-        self.version = 0
-        self.state = state
-        self.outcomes: dict[bytes, Outcome] = {}
-
-
-class Draft:
-    """A stream within a batch that is not committed yet; `fresh` outcomes count events of the batch, not offsets."""
-
-    __slots__ = ("base", "fresh", "state", "version")
-
-    def __init__(self, base: Stream) -> None:
-        self.base = base
-        self.version = base.version
-        self.state = base.state
-        self.fresh: dict[bytes, Outcome] = {}
 
 
 class Decided(Outputs):
@@ -82,10 +46,12 @@ class Decided(Outputs):
 class DecideStep:
     """The decider of one partition: its streams, and what a batch of commands does to them."""
 
-    def __init__(self, decider: Decider, codec: Codec, build: str = "") -> None:
+    def __init__(self, decider: Decider, codec: Codec, build: str = "", store: StateStore | None = None) -> None:
         self.decider = decider
         self.codec = codec
-        self.streams: dict[bytes, Stream] = {}
+        self.streams = Streams(decider.state, store)
+        self.restore = self.streams.restore
+        self.recall = self.streams.recall
         domain = decider.domain
         self.source = decider.source
         self.events = domain.topic("events").name
@@ -93,27 +59,9 @@ class DecideStep:
         self.outcomes = domain.topic("outcomes").name
         self._ce_source = ("ce_source", f"onefact/{decider.name}".encode())
         self._ce_code = code_version(decider.version, build)
-        self._decode_state = msgspec.msgpack.Decoder(decider.state | None).decode
-        self._decode_entry = msgspec.msgpack.Decoder(ChangelogEntry).decode
-        self._encode_state = msgspec.msgpack.Encoder().encode
         self._ce_types = {
             cls: (("ce_type", cls.__name__.encode()), codec.encoder(cls), cls.stream_field) for cls in domain.events
         }
-
-    def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Take changelog rows, oldest first."""
-        streams = self.streams
-        for slotted, value in rows:
-            if value is None:
-                continue
-            entry, key = self._decode_entry(value), slotted[:-2]
-            stream = streams.get(key)
-            if stream is None:
-                stream = streams[key] = Stream(None)
-            stream.touch, stream.version, stream.state = entry.touch, entry.version, entry.state
-            for command_id, version, offset, code, reason in entry.outcomes:
-                stream.outcomes[command_id] = (version, offset, code, reason)
-            _forget_oldest(stream.outcomes)
 
     def run(self, records: Sequence[RawRecord]) -> Decided:
         """Decide the records, which follow one another in the partition; nothing is changed until `commit`.
@@ -245,7 +193,7 @@ class DecideStep:
             draft = done.drafts.get(key)  # type: ignore[assignment]
             outcome = (draft and draft.fresh.get(command_id)) or first  # type: ignore[assignment]
             answers.append(self._answer(key, command_id, time, outcome))
-        return answers, [self._changelog_row(key, draft) for key, draft in done.drafts.items()]
+        return answers, [self.streams.row(key, draft) for key, draft in done.drafts.items()]
 
     def _answer(self, key: bytes, command_id: bytes, time: bytes, outcome: Outcome) -> OutRow:
         version, offset, code, reason = outcome
@@ -253,36 +201,21 @@ class DecideStep:
         headers = self._answer_headers(CommandAnswered, key, command_id, time, b"answered")
         return key, self.codec.encode(fact), headers
 
-    def _changelog_row(self, key: bytes, draft: Draft) -> OutRow:
-        touch = draft.base.touch + 1
-        entry = ChangelogEntry(
-            touch,
-            draft.version,
-            msgspec.Raw(self._encode_state(draft.state)),
-            [(command_id, *outcome) for command_id, outcome in draft.fresh.items()],
-        )
-        return key + (touch % WINDOW).to_bytes(2, "big"), self._encode_state(entry), []
-
     def commit(self, done: Decided) -> None:
         """Take over what the batch changed: only now that its transaction has been committed."""
-        for key, draft in done.drafts.items():
-            stream = self.streams.setdefault(key, draft.base)
-            stream.touch += 1
-            stream.version = draft.version
-            stream.state = draft.state
-            stream.outcomes.update(draft.fresh)
-            _forget_oldest(stream.outcomes)
+        self.streams.commit(done.drafts)
 
     def _stream(self, key: bytes, partition: int) -> Stream:
-        stream = self.streams.get(key)
+        stream = self.streams.known.get(key)
+        if type(stream) is Stream and type(stream.state) is not msgspec.Raw:
+            return stream
+        stream = self.streams.find(key)
         if stream is None:
             # Elsewhere the stream may exist already: it would begin a second time here.
             right = partition_of(key, self.source.partitions)
             if partition != right:
                 raise Poison("wrong_partition", f"the key belongs to partition {right}; set the producer to murmur2")
             return Stream(self.decider.initial)
-        if type(stream.state) is msgspec.Raw:
-            stream.state = self._decode_state(stream.state)
         return stream
 
 
@@ -291,10 +224,3 @@ def _pass_on(headers: Mapping[str, bytes], out: Headers) -> None:
         value = headers.get(name)
         if value is not None:
             out.append((name, value))
-
-
-def _forget_oldest(outcomes: dict[bytes, Any]) -> None:
-    # A quarter over the window, so that forgetting costs nothing most of the time.
-    if len(outcomes) > WINDOW + WINDOW // 4:
-        for command_id in list(outcomes)[: len(outcomes) - WINDOW]:
-            del outcomes[command_id]

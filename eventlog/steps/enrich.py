@@ -13,9 +13,10 @@ from eventlog.errors import HandlerFailed, Poison
 from eventlog.message import Event
 from eventlog.roles import Enricher, References
 from eventlog.rows import Outputs, OutRow
+from eventlog.state import Recent, StateStore
 
 StreamState = tuple[int, Any]
-"""Version of the stream of enriched facts, and the enricher's state (`msgspec.Raw` until it is needed)."""
+"""Version of the stream of enriched facts, and the enricher's state."""
 
 
 class Enriched(Outputs):
@@ -34,11 +35,22 @@ class Enriched(Outputs):
 class EnrichStep:
     """The enricher of one partition: its state by stream, and what a batch of events adds."""
 
-    def __init__(self, enricher: Enricher, codec: Codec, references: References, build: str = "") -> None:
+    def __init__(
+        self,
+        enricher: Enricher,
+        codec: Codec,
+        references: References,
+        build: str = "",
+        store: StateStore | None = None,
+    ) -> None:
         self.enricher = enricher
         self.codec = codec
         self.references = references
-        self.streams: dict[bytes, StreamState] = {}
+        self.streams: dict[bytes, StreamState | bytes] = {}
+        """By key; bytes are the changelog row of a stream that was not used since it was restored."""
+        self._store = store
+        self._recent = Recent(self.streams, store.cache_bytes) if store else None
+        self._absent: set[bytes] = set()
         self.source = enricher.source
         self._enriched = enricher.domain.topic("enriched").name
         self._ce_source = ("ce_source", f"onefact/{enricher.name}".encode())
@@ -49,10 +61,26 @@ class EnrichStep:
         self._encode = msgspec.msgpack.Encoder().encode
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Take changelog rows, oldest first."""
+        """Take changelog rows, oldest first. For a step without a store, whose state they all are."""
+        streams = self.streams
         for key, value in rows:
             if value is not None:
-                self.streams[key] = self._decode_entry(value)
+                streams[key] = value
+
+    def recall(self, keys: Iterable[bytes]) -> None:
+        """Read streams from the store ahead of a batch, for instance in another thread; without a store, nothing."""
+        if self._store is None:
+            return
+        assert self._recent
+        for key in keys:
+            if key in self.streams or key in self._absent:
+                continue
+            values = self._store.read(key)
+            if values:
+                self.streams[key] = values[0]
+                self._recent.use(key, _bytes_of(len(values[0])))
+            else:
+                self._absent.add(key)
 
     def run(self, records: Sequence[RawRecord]) -> Enriched:
         """Enrich the records, which follow one another; nothing is changed until `commit`.
@@ -121,15 +149,28 @@ class EnrichStep:
     def commit(self, done: Enriched) -> None:
         """Take over what the batch changed: only now that its transaction has been committed."""
         self.streams.update(done.changed)
+        if self._recent is not None:
+            for key, entry in done.changed.items():
+                self._recent.use(key, _bytes_of(len(self._encode(entry))))
+            self._recent.forget()
+            self._absent.clear()
 
     def _stream(self, key: bytes) -> StreamState:
         found = self.streams.get(key)
+        if found is None and self._store is not None:
+            self.recall((key,))
+            found = self.streams.get(key)
         if found is None:
             return 0, self.enricher.initial
-        version, state = found
-        if type(state) is msgspec.Raw:
-            state = self._decode_state(state)
-        return version, state
+        if isinstance(found, bytes):
+            version, state = self._decode_entry(found)
+            found = self.streams[key] = (version, self._decode_state(state))
+        return found
+
+
+def _bytes_of(row_bytes: int) -> int:
+    """About what a stream takes in memory: objects are some four times as large as what they were read from."""
+    return 300 + 4 * row_bytes
 
 
 _TAKEN_OVER = frozenset({"ce_time", "ce_correlationid", *PASSED_ON})

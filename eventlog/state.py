@@ -1,0 +1,45 @@
+"""State beyond a step's own memory: what a step asks of a store on disk, and which streams it still remembers.
+
+A store holds the newest row of every key of one changelog partition, as recovery would read them. A step reads a
+stream from it on first use; whoever commits the step's transaction writes its changelog rows to it afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from typing import Any, Literal, Protocol
+
+StateKind = Literal["memory", "rocksdb"]
+"""Where a processor keeps the state of its streams: all of it in memory, or on disk with a bounded part in memory."""
+
+
+class StateStore(Protocol):
+    """Rows of one changelog partition. Raises `StateUnusable` when the disk cannot be used."""
+
+    cache_bytes: int
+    """What the streams that a step remembers may take, about."""
+
+    def read(self, key: bytes) -> Sequence[bytes]:
+        """Changelog values of the stream, in no order; empty for a stream that is not there."""
+
+
+class Recent:
+    """Forgets the streams that were not used for longest, once those remembered take more than `bytes_max`."""
+
+    def __init__(self, streams: MutableMapping[bytes, Any], bytes_max: int) -> None:
+        self._streams = streams
+        self._bytes_max = bytes_max
+        self._sizes: dict[bytes, int] = {}
+        self._bytes = 0
+
+    def use(self, key: bytes, size: int) -> None:
+        """The stream was used, and takes `size` bytes now."""
+        self._bytes += size - self._sizes.pop(key, 0)
+        self._sizes[key] = size
+
+    def forget(self) -> None:
+        """Forget those that are too many; none may be in use."""
+        while self._bytes > self._bytes_max and self._sizes:
+            key = next(iter(self._sizes))
+            self._bytes -= self._sizes.pop(key)
+            self._streams.pop(key, None)
