@@ -19,6 +19,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from eventlog.envelope import RawRecord
+from eventlog.runtime import fetch
 from eventlog.runtime.runner import Runner
 from eventlog.runtime.task import PartitionTask
 from eventlog.settings import Settings
@@ -46,6 +47,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with the client set up for transactional topics."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        fetch.install()
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # Faust sets it in its own exactly-once mode only
         consumer._fetch_max_wait_ms = int(FETCH_WAIT_S * 1000)  # a fetch in flight delays the one after a seek
@@ -116,7 +118,7 @@ class Consumer(driver.Consumer):
     def _as_message(tp: TP, last: Any, value: Any, generation: int) -> ConsumerMessage:
         seconds = last.timestamp / 1000
         return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, seconds, last.timestamp_type, None, None, value, None, 0, 0, tp,
+            tp.topic, tp.partition, last.offset, seconds, 0, None, None, value, None, 0, 0, tp,
             generation_id=generation,
         )  # fmt: skip
 

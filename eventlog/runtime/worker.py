@@ -13,6 +13,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from eventlog import collector
 from eventlog.codec import Codec
 from eventlog.errors import OnefactError, ServiceAway
 from eventlog.provision import provision
@@ -61,6 +62,7 @@ class Worker:
         # Every task may wait for its store at once: with the few threads of the default, tasks whose store is
         # away would keep those of another store waiting.
         loop.set_default_executor(ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="store"))
+        collector.seldom()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         site = await self._serve()
