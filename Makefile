@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= embedded
 STAMP := .venv/.installed
 
-.PHONY: setup test demo check faults
+.PHONY: setup test demo check faults bench
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## the virtual environment, exactly as locked; .venv/bin/onefact
@@ -33,3 +33,6 @@ check: setup  ## style, types, layers; nothing is started
 
 faults: setup  ## 20 kill -9 of random workers during 200,000 commands; KILLS, COMMANDS, SEED
 	KILLS=$${KILLS:-20} COMMANDS=$${COMMANDS:-200000} .venv/bin/pytest -s --timeout 1800 tests/e2e/test_campaign.py
+
+bench: setup  ## the product beside its peers, to bench/RESULTS.md; ROWS="decider ...", COMMANDS, PAIRS
+	.venv/bin/python -m bench

@@ -1,0 +1,1 @@
+"""The product beside its peers, in numbers that anyone can get again: `make bench`."""

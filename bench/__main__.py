@@ -1,0 +1,90 @@
+"""`python -m bench [CONTEST ...]`: run contests on an embedded stack of their own, and say what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.harness.report import keep, show
+from bench.harness.runner import contests, run_contest
+from bench.harness.stand import ROOT, Stand
+from deploy.stack import down, up
+from eventlog.settings import Settings
+
+PAIRS = 5
+COMMANDS = 1_000_000
+
+
+def arguments(words: Sequence[str], known: Sequence[str]) -> argparse.Namespace:
+    env = os.environ
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("contests", nargs="*", metavar="CONTEST", default=env.get("ROWS", "").split() or list(known),
+                        help=f"of {', '.join(known)}; all by default, or those of $ROWS")  # fmt: skip
+    parser.add_argument(
+        "--commands", type=int, default=int(env.get("COMMANDS", COMMANDS)), help="in the topic; $COMMANDS"
+    )
+    parser.add_argument("--pairs", type=int, default=int(env.get("PAIRS", PAIRS)), help="rounds; $PAIRS")
+    parser.add_argument("--only", nargs="+", default=[], metavar="CONTESTANT", help="run these, keep no results")
+    parser.add_argument(
+        "--profile", type=Path, metavar="FILE", help="a speedscope file of the product's worker (py-spy)"
+    )
+    parser.add_argument("--keep-up", action="store_true", help="leave the services running, for the next time")
+    parser.add_argument("--lock", type=Path, metavar="FILE", help="hold this lock during each round")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "bench", metavar="FOLDER", help="for results.json, RESULTS.md"
+    )
+    found = parser.parse_args(words)
+    if unknown := set(found.contests) - set(known):
+        parser.error(f"there is no contest {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return found
+
+
+@contextmanager
+def stand_up(commands: int, *, keep_up: bool, profile: Path | None) -> Iterator[Stand]:
+    """Services of the bench's own below $ONEFACT_HOME/bench; their data stays, so that a topic is filled once."""
+    base = Settings()
+    settings = Settings(
+        home=base.home.absolute() / "bench", port_base=base.port_base, stack="embedded",
+        kafka="", registry="", postgres="", redis="",
+    )  # fmt: skip
+    status = up(settings, kind="embedded", workers=False)
+    try:
+        addresses = Settings(home=settings.home, port_base=settings.port_base)
+        yield Stand(
+            addresses, commands, settings.home / "work", kafka_pid=status["services"]["kafka"]["pid"], profile=profile
+        )
+    finally:
+        if not keep_up:
+            down(settings)
+
+
+def main(words: Sequence[str]) -> int:
+    """Exit code: 0 when everything that was asked for ran, whatever the figures; 1 when something did not."""
+    known = contests()
+    asked = arguments(words, list(known))
+    console = Console()
+    documents = []
+    with stand_up(asked.commands, keep_up=asked.keep_up, profile=asked.profile) as stand:
+        for name in asked.contests:
+            contest = known[name]
+            stand.shared.clear()
+            result = run_contest(
+                contest, stand, asked.pairs, lambda line: console.print(line, highlight=False), only=asked.only,
+                lock=asked.lock,
+            )  # fmt: skip
+            documents.append(result.document())
+    show(documents, console)
+    if not asked.only:
+        asked.out.mkdir(parents=True, exist_ok=True)
+        keep(documents, asked.out)
+    return 1 if any(document["failures"] for document in documents) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Runs contestants in turn on one stack, and says what came of it."""

@@ -1,0 +1,82 @@
+"""The decider against stream processors that do the same work, and against itself with a second process."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from bench.harness.meter import watch
+from bench.harness.model import Contest, Run, ratio
+from bench.harness.outputs import check
+from bench.harness.stand import Stand
+from bench.harness.worker import WorkerProcess
+from eventlog.provision import provision
+from processors.trading import DECIDER
+from schemas.trading import TRADING
+
+COMMANDS = TRADING.topic("commands")
+OUTPUTS = (TRADING.topic("events"), TRADING.topic("rejections"), TRADING.topic("outcomes"), DECIDER.changelog)
+
+
+@dataclass(frozen=True)
+class Onefact:
+    """The product: `onefact worker trading.decider`, so many processes of it."""
+
+    name: str
+    processes: int
+
+    @property
+    def what(self) -> str:
+        count = "one process" if self.processes == 1 else f"{self.processes} processes"
+        return f"onefact {version('onefact')}, `onefact worker trading.decider` as shipped, {count}"
+
+    def missing(self) -> str | None:
+        return None
+
+    def prepare(self, stand: Stand) -> None:
+        pass
+
+    def run(self, stand: Stand, number: int) -> Run:
+        stand.fresh(OUTPUTS, DECIDER.name)
+        provision(stand.settings)
+        share = COMMANDS.partitions // self.processes
+        with ExitStack() as stack:
+            workers = [
+                stack.enter_context(
+                    WorkerProcess(stand, f"{self.name}-{i}", DECIDER.name, profile=stand.profile if i == 0 else None)
+                )
+                for i in range(self.processes)
+            ]
+
+            def check_alive() -> None:
+                for worker in workers:
+                    worker.check_alive()
+
+            def shared_out() -> bool:
+                return all(worker.ready_partitions(DECIDER.name) == share for worker in workers)
+
+            measured = watch(
+                stand, DECIDER.name, COMMANDS, [w.pid for w in workers], check_alive,
+                ready=shared_out if self.processes > 1 else lambda: True,
+            )  # fmt: skip
+        events = check(stand, self.name, TRADING.topic("events").name, TRADING.topic("rejections").name)
+        stand.drop([topic.name for topic in OUTPUTS], DECIDER.name)
+        return Run(measured.figures() | {"events": events})
+
+
+CONTEST = Contest(
+    "decider",
+    "Commands of trading decided exactly once: Avro in, one state read and written per command, one event out.",
+    (Onefact("onefact", 1), Onefact("onefact-2", 2)),
+    (
+        ratio(
+            "decider-two-processes",
+            "two processes ÷ one",
+            "onefact-2",
+            "onefact",
+            note="where the cores are free",
+        ),
+    ),
+    prepare=lambda stand: stand.fill("trading", COMMANDS),
+)
