@@ -31,8 +31,8 @@ check: setup  ## style, types, layers; nothing is started
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/pytest -q tests/test_tidy.py
 
-faults: setup  ## 20 kill -9 of random workers during 200,000 commands; KILLS, COMMANDS, SEED
-	KILLS=$${KILLS:-20} COMMANDS=$${COMMANDS:-200000} .venv/bin/pytest -s --timeout 1800 tests/e2e/test_campaign.py
+faults: setup  ## real faults against real services, invariants after each; SEED, KIND, CASES, CASE, JOBS, PLANT: tests/faults/__main__.py
+	.venv/bin/python -m tests.faults
 
 bench: setup  ## the product beside its peers, to bench/RESULTS.md; ROWS="decider ...", COMMANDS, PAIRS
 	.venv/bin/python -m bench

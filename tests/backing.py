@@ -15,6 +15,7 @@ there: call `eventlog.provision.provision(settings)`. Services: kafka, registry,
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -22,6 +23,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
+
+import psutil
 
 from deploy.stack import down, up
 from deploy.stack.embedded import SERVICES, EmbeddedStack
@@ -52,6 +55,14 @@ class Backing(Protocol):
         ...
 
     def unpause(self, service: str) -> None: ...
+
+    def take_away(self, service: str) -> None:
+        """Kill it and have it stay away: connections are refused."""
+        ...
+
+    def bring_back(self, service: str) -> None:
+        """End that; healthy on return."""
+        ...
 
     def stop(self) -> None:
         """Stop everything that was started."""
@@ -131,6 +142,18 @@ class EmbeddedBacking:
 
     def unpause(self, service: str) -> None:
         self._signal_all(service, signal.SIGCONT)
+
+    def take_away(self, service: str) -> None:
+        self._supervisor().suspend()  # or it would be back at once
+        self._services[service].process.signal(signal.SIGKILL)
+
+    def bring_back(self, service: str) -> None:
+        self._supervisor().resume()
+        until(lambda: CHECKS[service](self._addresses[service]), f"{service} healthy again")
+
+    def _supervisor(self) -> psutil.Process:
+        recorded = json.loads((Home(self._own.home).run / "supervisor.json").read_text())
+        return psutil.Process(recorded["pid"])
 
     def stop(self) -> None:
         down(self._own)

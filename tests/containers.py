@@ -141,6 +141,15 @@ class ContainerBacking:
     def unpause(self, service: str) -> None:
         self._containers[service].get_wrapped_container().unpause()
 
+    def take_away(self, service: str) -> None:
+        container = self._containers[service].get_wrapped_container()
+        container.kill()
+        container.wait(timeout=30)
+
+    def bring_back(self, service: str) -> None:
+        self._containers[service].get_wrapped_container().start()
+        self._await(service)
+
     def stop(self) -> None:
         with ThreadPoolExecutor(len(CHECKS)) as pool:
             list(pool.map(lambda container: container.stop(), self._containers.values()))
