@@ -29,6 +29,7 @@ check: setup  ## style, types, layers; nothing is started
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/onefact schemas --check
 	.venv/bin/pytest -q tests/test_tidy.py
 
 faults: setup  ## real faults against real services, invariants after each; SEED, KIND, CASES, CASE, JOBS, PLANT: tests/faults/__main__.py

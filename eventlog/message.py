@@ -35,6 +35,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     namespace: ClassVar[str]
     renamed: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Earlier names of fields, by the name of now: records that were written with them can still be read."""
+    formerly: ClassVar[tuple[str, ...]] = ()
+    """Earlier names of the class, in the same namespace: their records are read as its own."""
 
     @property
     def stream(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+import json
+from typing import Any, Self
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 from confluent_kafka.schema_registry.common._httpx_compat import httpx  # whichever httpx it speaks, for its errors
 
 from eventlog.errors import OnefactError, ServiceAway
+from eventlog.evolution import unreadable
 
 TIMEOUT_S = 5
 """Of one request: some registries never answer what they do not know."""
@@ -38,10 +40,16 @@ class Registry:
     def register(self, subject: str, text: str) -> int:
         """Id of the schema under the subject, registered if it is new.
 
-        Raises `SchemaRefused` when it is incompatible, `ServiceAway` when the registry does not answer.
+        Raises `SchemaRefused` when it could not read what was written before, naming the field and what to do;
+        `ServiceAway` when the registry does not answer.
         """
+        schema = Schema(text, "AVRO")
         try:
-            return int(self._client.register_schema(subject, Schema(text, "AVRO")))
+            known = self._known(subject, schema)
+            if known is not None:
+                return known
+            self._require_readable(subject, json.loads(text))
+            return int(self._client.register_schema(subject, schema))
         except SchemaRegistryError as error:
             if error.http_status_code in (409, 422):
                 raise SchemaRefused(
@@ -51,6 +59,32 @@ class Registry:
             raise self._away(error) from None
         except httpx.HTTPError as error:
             raise self._away(error) from None
+
+    def _known(self, subject: str, schema: Schema) -> int | None:
+        """Id of a schema that the subject has already."""
+        try:
+            return int(self._client.lookup_schema(subject, schema).schema_id or 0) or None
+        except SchemaRegistryError as error:
+            if error.http_status_code == 404:
+                return None
+            raise
+
+    def _require_readable(self, subject: str, schema: dict[str, Any]) -> None:
+        # The registry would say no as well, but not which field, and nothing at all of a decimal's other scale.
+        namespace = subject.rpartition(".")[0]
+        for name in (subject, *(f"{namespace}.{alias}" for alias in schema.get("aliases", ()))):
+            for version in self._versions(name):
+                why = unreadable(schema, json.loads(self._client.get_version(name, version).schema.schema_str or ""))
+                if why:
+                    raise SchemaRefused(f"{'; '.join(why)} (version {version} of {name} in the registry {self._url})")
+
+    def _versions(self, subject: str) -> list[int]:
+        try:
+            return self._client.get_versions(subject)
+        except SchemaRegistryError as error:
+            if error.http_status_code == 404:
+                return []
+            raise
 
     def lookup(self, schema_id: int) -> str | None:
         """Text of the schema; None when the registry does not know the id, `ServiceAway` when it does not answer."""

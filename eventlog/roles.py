@@ -142,6 +142,11 @@ class Catalog:
         """Every class that some topic carries."""
         return tuple(dict.fromkeys(t for topic in self.topics for t in topic.types))
 
+    @property
+    def readable_types(self) -> tuple[type[Any], ...]:
+        """Those, and the classes that are only read any more, because upcasters begin with them."""
+        return self.message_types + tuple(u.old for d in self.domains for u in d.upcasters)
+
     def topic(self, name: str) -> Topic:
         """The declared topic; raises `KeyError`."""
         return next(t for t in self.topics if t.name == name)

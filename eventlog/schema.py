@@ -24,6 +24,11 @@ def record_name(cls: type[Message]) -> str:
     return f"{cls.namespace}.{cls.__name__}"
 
 
+def record_names(cls: type[Message]) -> list[str]:
+    """Full names under which records of a class were ever written, the one of now first."""
+    return [record_name(cls), *(f"{cls.namespace}.{name}" for name in cls.formerly)]
+
+
 def avro_schema(cls: type[msgspec.Struct], namespace: str | None = None) -> dict[str, Any]:
     """Avro record of a class: a field with a default has that default, `X | None` is a union with null."""
     hints = get_type_hints(cls, include_extras=True)
@@ -40,6 +45,8 @@ def avro_schema(cls: type[msgspec.Struct], namespace: str | None = None) -> dict
     space = namespace or getattr(cls, "namespace", None)
     if space:
         schema["namespace"] = space
+    if getattr(cls, "formerly", ()):
+        schema["aliases"] = list(cls.formerly)  # type: ignore[attr-defined]  # as a message has it
     if cls.__doc__:
         schema["doc"] = cls.__doc__.strip().splitlines()[0]
     return schema

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from eventlog.message import Command, CommandAnswered, CommandRejected, Event, Message
 
@@ -46,6 +47,18 @@ class Topic:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Upcaster:
+    """What a message of a class that is no longer written means today.
+
+    `into(message)` returns the messages of now that it became: one, several or none for an event, exactly one for a
+    command. Pure, and the same for ever. They may again be of a class that another upcaster begins with.
+    """
+
+    old: type[Message]
+    into: Callable[[Any], Iterable[Message]]
+
+
 @dataclass(frozen=True)
 class Domain:
     """A domain's vocabulary and the topics that carry it.
@@ -61,6 +74,7 @@ class Domain:
     facts: tuple[Topic, ...] = ()
     partitions: int = PARTITIONS
     command_retention: timedelta = timedelta(days=30)
+    upcasters: tuple[Upcaster, ...] = ()
     _topics: dict[str, Topic] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

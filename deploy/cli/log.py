@@ -102,7 +102,7 @@ def schemas(
             "\n".join(written) or "every schema is as its class says"
         )
     elif check:
-        drift = avsc.drift()
+        drift = avsc.drift() + avsc.incompatible()
         print_json({"drift": drift}) if as_json else print("\n".join(drift) or "every schema is as its class says")
         if drift:
             raise typer.Exit(1)
