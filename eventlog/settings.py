@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     worker_name: str = "worker"
     code_version: str = ""
     """Build that runs, such as a commit's id; written into facts after the version that their role declares."""
+    tracing: bool = False
+    """Spans of what became of a command, by OpenTelemetry, which reads its own `OTEL_*` variables."""
     log_level: str = "info"
 
     @classmethod

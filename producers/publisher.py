@@ -42,7 +42,7 @@ class Publisher:
         domains: Iterable[Domain] | None = None,
     ) -> None:
         self._settings = settings or Settings()
-        self.sender = Sender(self._settings, source, domains)
+        self.sender = _sender(self._settings)(self._settings, source, domains)
         self._reader: AnswerReader | None = None
         self._heard: dict[type[Message], DomainAnswers] = {}
         self._starting = threading.Lock()
@@ -245,3 +245,11 @@ class Publisher:
                 self._reader = AnswerReader(self._settings)
         answers = self._heard[cls] = self._reader.add(domain, self.sender.codec(domain))
         return answers
+
+
+def _sender(settings: Settings) -> type[Sender]:
+    if not settings.tracing:
+        return Sender
+    from producers._tracing import TracedSender
+
+    return TracedSender

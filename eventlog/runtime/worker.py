@@ -26,8 +26,10 @@ from eventlog.runtime.kafka_task import DecideTask, EnrichTask
 from eventlog.runtime.references import ReferenceReader
 from eventlog.runtime.store_task import StoreTask
 from eventlog.runtime.task import PartitionTask
+from eventlog.runtime.tracing import TracedTask
 from eventlog.settings import Settings
 from eventlog.sink import Store
+from eventlog.tracing import Tracing
 
 RETRY_S = 1.0
 DRAIN_S = 15.0
@@ -55,6 +57,7 @@ class Worker:
         self._dead: AIOKafkaProducer | None = None
         self._references: ReferenceReader | None = None
         self._registry: Registry | None = None
+        self._tracing = Tracing(settings) if settings.tracing else None
 
     async def run(self) -> int:
         """Exit code: 0 after a signal, 1 when a role's app broke."""
@@ -121,9 +124,12 @@ class Worker:
             topics = {topic.name: topic.partitions for topic in role.sources}
         else:
             topics = {role.source.name: role.source.partitions}
-        return RoleApp(
-            role.name, topics, lambda topic, partition: self._new_task(role, topic, partition, codec), self._settings
-        )
+
+        def new_task(topic: str, partition: int) -> PartitionTask:
+            task = self._new_task(role, topic, partition, codec)
+            return task if self._tracing is None else TracedTask(task, role, self._tracing)
+
+        return RoleApp(role.name, topics, new_task, self._settings)
 
     def _new_task(self, role: Role, topic: str, partition: int, codec: Codec) -> PartitionTask:
         match role:
@@ -172,6 +178,8 @@ class Worker:
             store.close()
         if self._registry:
             self._registry.close()
+        if self._tracing:
+            await asyncio.to_thread(self._tracing.close)
         log.info("stopped")
 
     @property
