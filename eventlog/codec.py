@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from io import BytesIO
 from typing import Any, Protocol
 
 import fastavro
 
-from eventlog.compiled import compile_encoder
+from eventlog.compiled import compile_decoder, compile_encoder
 from eventlog.errors import Poison, UnknownSchema
 from eventlog.message import Message
 from eventlog.schema import Convert, from_fields, logical_types, parse_physical, record_name, schema_text, to_fields
@@ -69,10 +69,32 @@ class Codec:
 
         Raises `Poison` when it is none of the topic's, `UnknownSchema` when `learn` has to be asked first.
         """
+        return self._found(value, topic)(value)  # type: ignore[arg-type]  # what has a decoder is not None
+
+    def decoder(self, topic: Topic, wanted: Collection[type[Message]] | None = None) -> Callable[[bytes | None], Any]:
+        """`decode` for one topic, for loops; None for messages whose class is not `wanted`, which are not read."""
+        known: dict[bytes, Callable[[bytes], Message | None]] = {}
+
+        def decode(value: bytes | None) -> Message | None:
+            try:
+                read = known[value[:5]]  # type: ignore[index]  # no value has no prefix, and is looked at below
+            except (KeyError, TypeError):
+                found = self._found(value, topic)
+                cls = self._decoders[int.from_bytes(value[1:5], "big")][0]  # type: ignore[index]
+                read = found if wanted is None or cls in wanted else _unread
+                known[value[:5]] = read  # type: ignore[index]
+            if len(value) > RECORD_BYTES_MAX:  # type: ignore[arg-type]
+                raise _too_large(value)  # type: ignore[arg-type]
+            return read(value)  # type: ignore[arg-type]
+
+        return decode
+
+    def _found(self, value: bytes | None, topic: Topic) -> Decode:
+        """What decodes the value, by the schema id that it starts with."""
         if not value:
             raise Poison("no_value", "the record has no value")
         if len(value) > RECORD_BYTES_MAX:
-            raise Poison("too_large", f"the value has {len(value)} bytes, over the limit of {RECORD_BYTES_MAX}")
+            raise _too_large(value)
         if len(value) < PREFIX.size or value[0] != MAGIC:
             raise Poison("bad_magic", "the value does not start with Confluent's zero byte and a schema id")
         schema_id = int.from_bytes(value[1:5], "big")
@@ -86,7 +108,7 @@ class Codec:
             raise Poison(
                 "wrong_schema", f"schema id {schema_id} is {record_name(cls)}, which {topic.name} does not carry"
             )
-        return decode(value)
+        return decode
 
     def learn(self, schema_id: int) -> None:
         """Ask the registry for a schema id; an id that it does not know is remembered as poison.
@@ -138,7 +160,22 @@ def _encoder(cls: type[Message], schema: Any, prefix: bytes) -> Encode:
     return encode
 
 
+def _too_large(value: bytes) -> Poison:
+    return Poison("too_large", f"the value has {len(value)} bytes, over the limit of {RECORD_BYTES_MAX}")
+
+
+def _unread(_: bytes) -> None:
+    """Of a class that nobody wants."""
+
+
 def _decoder(cls: type[Message], writer: Any, reader: Any) -> Decode:
+    def broken(error: Exception) -> Poison:
+        return Poison("bad_avro", f"not a {cls.__name__} of its schema: {type(error).__name__} {error}")
+
+    if writer == reader:
+        compiled = compile_decoder(cls, PREFIX.size, broken)
+        if compiled is not None:
+            return compiled
     build: Convert = from_fields(cls)
     read = fastavro.schemaless_reader
     target = None if writer == reader else reader
@@ -149,7 +186,7 @@ def _decoder(cls: type[Message], writer: Any, reader: Any) -> Decode:
         try:
             message: Message = build(read(source, writer, target))
         except Exception as error:  # noqa: BLE001 - fastavro raises whatever it meets in broken bytes
-            raise Poison("bad_avro", f"not a {cls.__name__} of its schema: {type(error).__name__} {error}") from None
+            raise broken(error) from None
         if source.tell() != len(value):
             raise Poison("bad_avro", f"{len(value) - source.tell()} bytes follow the {cls.__name__}")
         return message

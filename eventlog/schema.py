@@ -17,6 +17,8 @@ from eventlog.message import Digits, Message
 Convert = Callable[[Any], Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+DECIMAL_BYTES_MAX = 40
+"""Of one decimal on the wire: more than the widest one declared here has, less than what arithmetic would round."""
 
 
 def record_name(cls: type[Message]) -> str:
@@ -153,6 +155,8 @@ def bytes_to_decimal(scale: int) -> Convert:
     from_bytes = int.from_bytes
 
     def convert(raw: bytes) -> Decimal:
+        if len(raw) > DECIMAL_BYTES_MAX:
+            raise ValueError(f"a decimal of {len(raw)} bytes")
         return Decimal(from_bytes(raw, "big", signed=True)).scaleb(-scale)
 
     return convert

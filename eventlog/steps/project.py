@@ -34,6 +34,7 @@ class ProjectStep:
         self.projection = projection
         self.source = source
         self.codec = codec
+        self._decode = codec.decoder(source)
 
     def run(self, records: Sequence[RawRecord]) -> Projected:
         """Fold the records, which follow one another, into changes.
@@ -42,11 +43,11 @@ class ProjectStep:
         """
         done = Projected()
         operations: list[Operation] = []
-        on, decode, source = self.projection.on, self.codec.decode, self.source
+        on, decode, source = self.projection.on, self._decode, self.source
         for record in records:
             try:
                 meta = read_meta(record)
-                event: Any = decode(record.value, source)
+                event: Any = decode(record.value)
             except Poison as poison:
                 done.counts["dead"] += 1
                 done.dead(record, source, self.projection.name, poison)

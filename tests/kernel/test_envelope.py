@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -14,6 +15,7 @@ from eventlog.envelope import (
     Headers,
     Meta,
     Record,
+    _read_with_care,
     command_headers,
     event_id,
     header_map,
@@ -87,6 +89,33 @@ def test_a_missing_key_is_poison() -> None:
 )
 def test_a_header_that_cannot_be_read_is_poison(name: str, value: bytes) -> None:
     assert poison(changed(name, value)) == "bad_header"
+
+
+some = st.sampled_from([b"", b"a", b"\xff", b"7", b"x" * 1000, b"x" * HEADER_BYTES_MAX, b"x" * (HEADER_BYTES_MAX + 1)])
+moments = st.sampled_from([b"2024-01-02T03:04:05Z", b"2024-01-02T03:04:05.000006+02:00", b"2024-01-02T03:04:05", b"?"])
+sequences = st.sampled_from([b"", b"12", b"x", b"-1"])
+
+
+@given(st.dictionaries(st.sampled_from([*REQUIRED, "ce_causationid", "ce_correlationid"]), some), moments, sequences,
+       st.sampled_from([b"", None, b"s", b"\xff", b"k" * 4097]))  # fmt: skip
+def test_the_short_way_through_the_headers_reads_what_the_careful_one_reads(
+    given: dict[str, bytes], moment: bytes, sequence: bytes, key: bytes | None
+) -> None:
+    headers = {**dict(HEADERS), **given, "ce_time": moment, "ce_sequence": sequence}
+    it = record(list(headers.items()), key)
+    assert outcome(read_meta, it) == outcome(_read_with_care, it)
+
+
+def outcome(read: Callable[[Record], Meta], record: Record) -> Meta | str:
+    try:
+        return read(record)
+    except Poison as poison:
+        return f"{poison.code}: {poison.reason}"
+
+
+def test_a_header_without_a_value_is_poison_where_one_is_needed() -> None:
+    assert poison([*without("ce_id"), ("ce_id", None)]) == "missing_header"  # type: ignore[list-item]
+    assert read_meta(record([*HEADERS, ("ce_causationid", None)])).causation == ""  # type: ignore[list-item]
 
 
 def test_a_key_that_cannot_be_read_is_poison() -> None:
