@@ -15,6 +15,10 @@ class ServiceAway(OnefactError):
         self.service = service
 
 
+class StateUnusable(OnefactError):
+    """The state that a worker keeps on disk cannot be read or written: the disk is full, or another process has it."""
+
+
 class BadInput(OnefactError):
     """What was given cannot be used; nothing was done with it."""
 

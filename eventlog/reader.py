@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from eventlog.envelope import Record
 from eventlog.errors import ServiceAway
@@ -71,6 +72,15 @@ class LogReader:
                 time.sleep(RETRY_S)  # a partition that has no leader yet, as after its topic was made
             else:
                 return low, high
+
+    def topic_id(self, topic: str) -> str:
+        """The cluster's own id of the topic: another one when a topic of the name is made again."""
+        admin = AdminClient({"bootstrap.servers": self._servers, "log_level": 0})
+        try:
+            asked = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)
+            return str(asked[topic].result().topic_id)
+        except KafkaException as error:
+            raise self._away(error) from None
 
     def partitions(self, topic: str) -> list[int]:
         """Partitions of the topic, empty when it does not exist."""

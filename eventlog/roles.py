@@ -14,6 +14,7 @@ from eventlog.envelope import Meta
 from eventlog.message import Event
 from eventlog.models import Model
 from eventlog.operations import Operation
+from eventlog.state import StateKind
 from eventlog.topics import Domain, Topic
 
 
@@ -33,6 +34,7 @@ class Decider:
     the next state. `initial` is the state of a stream that has no events, `state` its class (a frozen
     `msgspec.Struct`, `None` allowed as `initial`), which is how it is kept in the changelog. `version` is
     written into every fact; give it another one when the same command may be decided differently.
+    `state_store` "rocksdb" keeps the streams on the worker's disk, with those used last in memory.
     """
 
     domain: Domain
@@ -41,6 +43,7 @@ class Decider:
     state: Any
     initial: Any = None
     version: str = "1"
+    state_store: StateKind = "memory"
 
     @property
     def name(self) -> str:
@@ -61,7 +64,8 @@ class Enricher:
 
     `enrich(event, state, references, time)` returns the enriched facts and the next state of the stream.
     Facts of the domain's `enriched` types stay in the stream's partition; a fact of a type that one of
-    `also` carries goes there, by its own key.
+    `also` carries goes there, by its own key. `state_store` "rocksdb" keeps the streams on the worker's disk,
+    with those used last in memory.
     """
 
     domain: Domain
@@ -72,6 +76,7 @@ class Enricher:
     also: tuple[Topic, ...] = ()
     version: str = "1"
     """Written into every fact; give it another one when the same event may be enriched differently."""
+    state_store: StateKind = "memory"
 
     @property
     def name(self) -> str:

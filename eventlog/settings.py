@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     worker_port: int = 0
     """Where a worker serves /ready and /metrics; 0 picks a free port."""
     worker_name: str = "worker"
+    state_store: str = ""
+    """Where processors keep their state, against what they declare: `memory`, `rocksdb`, or `ROLE=KIND[,...]`."""
+    state_cache_mb: int = 64
+    """Of streams in memory, about, per partition whose state is on disk."""
     code_version: str = ""
     """Build that runs, such as a commit's id; written into facts after the version that their role declares."""
     tracing: bool = False

@@ -9,8 +9,28 @@ from __future__ import annotations
 from collections.abc import MutableMapping, Sequence
 from typing import Any, Literal, Protocol
 
+from eventlog.errors import BadInput
+
 StateKind = Literal["memory", "rocksdb"]
 """Where a processor keeps the state of its streams: all of it in memory, or on disk with a bounded part in memory."""
+
+
+KINDS = ("memory", "rocksdb")
+
+
+def chosen(role: str, declared: StateKind, override: str) -> StateKind:
+    """Where a role's state is: as declared, unless `override` (`KIND` for all, or `ROLE=KIND[,ROLE=KIND...]`) says so.
+
+    Raises `BadInput` for a kind that does not exist.
+    """
+    kind: str = declared
+    for part in filter(None, (part.strip() for part in override.split(","))):
+        name, separator, named = part.rpartition("=")
+        if named not in KINDS or bool(separator) != bool(name):
+            raise BadInput(f"ONEFACT_STATE_STORE is memory, rocksdb or ROLE=memory|rocksdb[,...], not {override!r}")
+        if name in ("", role):
+            kind = named
+    return kind  # type: ignore[return-value]
 
 
 class StateStore(Protocol):

@@ -17,8 +17,10 @@ from eventlog.reader import LogReader
 from eventlog.roles import Catalog, Decider, Enricher
 from eventlog.rows import Outputs, OutRow
 from eventlog.runtime.references import ReferenceReader
+from eventlog.runtime.rocks import FORMAT, Meta, RocksStore
 from eventlog.runtime.task import with_schemas
 from eventlog.settings import Settings
+from eventlog.state import chosen
 from eventlog.steps import DecideStep, EnrichStep
 from eventlog.topics import Topic
 
@@ -54,6 +56,9 @@ class KafkaTask:
         self._settings = settings
         self._codec = codec
         self._producer: AIOKafkaProducer | None = None
+        self._on_disk = chosen(role.name, role.state_store, settings.state_store) == "rocksdb"
+        self._slotted = isinstance(role, Decider)
+        self._store: RocksStore | None = None
 
     def _new_step(self) -> Step:
         raise NotImplementedError
@@ -77,10 +82,15 @@ class KafkaTask:
         return await asyncio.to_thread(self._recover)
 
     def _recover(self) -> int:
-        step, position = self._new_step(), 0
+        """Read the changelog: into the step, or its tail into the state on disk; the next input offset."""
         with LogReader(self._settings, group=self.role) as reader:
-            _, end = reader.bounds(self._changelog, self.partition)
-            for _, messages, _ in reader.batches({(self._changelog, self.partition): (0, end)}):
+            first, end = reader.bounds(self._changelog, self.partition)
+            begin, position = first, 0
+            if self._on_disk:
+                self._store = self._new_store(reader.topic_id(self._changelog))
+                begin, position = self._store.open(first, end)
+            step, rebuilt = self._new_step(), begin == first
+            for _, messages, reached in reader.batches({(self._changelog, self.partition): (begin, end)}):
                 rows = []
                 for message in messages:
                     key, value = message.key(), message.value()
@@ -88,8 +98,22 @@ class KafkaTask:
                         position = int(value or 0)
                     else:
                         rows.append((key, value))
-                step.restore(rows)  # type: ignore[arg-type]
+                if self._store:
+                    self._store.write(rows, position, reached, wal=not rebuilt)
+                else:
+                    step.restore(rows)  # type: ignore[arg-type]
+            if self._store and rebuilt:
+                self._store.flush()
         return position
+
+    def _new_store(self, topic_id: str) -> RocksStore:
+        settings = self._settings
+        return RocksStore(
+            settings.home / "state" / settings.worker_name / self.role / str(self.partition),
+            Meta(FORMAT, self.role, self._changelog, topic_id, self.partition),
+            slotted=self._slotted,
+            cache_bytes=settings.state_cache_mb << 20,
+        )
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None
@@ -97,6 +121,9 @@ class KafkaTask:
             # It may be fenced, or its broker away: then nothing is left to save.
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(producer.stop(), CLOSE_TIMEOUT_S)
+        store, self._store = self._store, None
+        if store is not None:
+            await asyncio.to_thread(store.close)
 
     async def _append(
         self, topic: str, rows: Sequence[OutRow], partition: int
@@ -129,10 +156,17 @@ class KafkaTask:
     async def _commit(self, changelog: list[OutRow], next_offset: int) -> None:
         assert self._producer is not None
         changelog.append((POSITION_KEY, b"%d" % next_offset, []))
-        await self._append(self._changelog, changelog, self.partition)
+        sent = await self._append(self._changelog, changelog, self.partition)
         source = TopicPartition(self.topic, self.partition)
         await self._producer.send_offsets_to_transaction({source: next_offset}, self.role)
         await self._producer.commit_transaction()
+        if self._store is not None:
+            # Only now, so that the disk is never ahead of the log. A crash in between leaves it behind,
+            # which recovery makes up for from the offset that is stored with the rows.
+            first, appended = sent[-1]
+            reached = (await appended).offset + len(changelog) - first
+            rows = [(key, value) for key, value, _ in changelog[:-1]]
+            await asyncio.to_thread(self._store.write, rows, next_offset, reached)
 
 
 class DecideTask(KafkaTask):
@@ -145,12 +179,15 @@ class DecideTask(KafkaTask):
         self._decider = decider
 
     def _new_step(self) -> Step:
-        self._step = DecideStep(self._decider, self._codec, self._settings.code_version)
+        self._step = DecideStep(self._decider, self._codec, self._settings.code_version, self._store)
         return self._step
 
     async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         assert self._producer is not None
         step = self._step
+        if self._store is not None:
+            # Off the event loop, which heartbeats and the other partitions need.
+            await asyncio.to_thread(step.recall, {record.key for record in records if record.key})
         done = await with_schemas(self._codec, lambda: step.run(records))
         await self._producer.begin_transaction()
         appended = await self._append_outputs(done, {})
@@ -190,7 +227,7 @@ class EnrichTask(KafkaTask):
 
     def _new_step(self) -> Step:
         build = self._settings.code_version
-        self._step = EnrichStep(self._enricher, self._codec, self._references.tables, build)
+        self._step = EnrichStep(self._enricher, self._codec, self._references.tables, build, self._store)
         return self._step
 
     async def open(self) -> int:
@@ -201,6 +238,9 @@ class EnrichTask(KafkaTask):
     async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         assert self._producer is not None
         step = self._step
+        if self._store is not None:
+            # Off the event loop, which heartbeats and the other partitions need.
+            await asyncio.to_thread(step.recall, {record.key for record in records if record.key})
         done = await with_schemas(self._codec, lambda: step.run(records))
         await self._producer.begin_transaction()
         await self._append_outputs(done, self._topics)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from eventlog.envelope import RawRecord
-from eventlog.errors import Fenced, HandlerFailed, ServiceAway
+from eventlog.errors import Fenced, HandlerFailed, ServiceAway, StateUnusable
 from eventlog.runtime import metrics
 from eventlog.runtime.task import PartitionTask
 
@@ -170,7 +170,7 @@ class Runner:
         self.ready = False
         self._feed.stop()
         self._failures.inc()
-        if isinstance(error, Fenced | ServiceAway):
+        if isinstance(error, Fenced | ServiceAway | StateUnusable):
             self._log.warning("reopening", error=f"{type(error).__name__}: {error}")
         elif isinstance(error, HandlerFailed):
             self._log.error("role failed; the partition waits", error=str(error), exc_info=error.__cause__)

@@ -29,6 +29,7 @@ from eventlog.runtime.task import PartitionTask
 from eventlog.runtime.tracing import TracedTask
 from eventlog.settings import Settings
 from eventlog.sink import Store
+from eventlog.state import chosen
 from eventlog.tracing import Tracing
 
 RETRY_S = 1.0
@@ -51,6 +52,9 @@ class Worker:
         self._catalog = catalog
         self._settings = settings
         self._open_store = open_store
+        for role in roles:
+            if not isinstance(role, Projection):
+                chosen(role.name, role.state_store, settings.state_store)  # a mistake is said now, not per partition
         self._apps: list[RoleApp] = []
         self._stores: dict[str, Store] = {}
         self._stop = asyncio.Event()

@@ -1,0 +1,104 @@
+"""Deciders and enrichers whose state is on disk, killed and moved about: each command once, and only the tail read."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eventlog.codec import Codec
+from eventlog.provision import provision
+from eventlog.reader import LogReader
+from eventlog.roles import Decider
+from eventlog.runtime.kafka_task import DecideTask
+from eventlog.settings import Settings
+from tests.backing import Backing
+from tests.runtime.counting import CATALOG, COUNTING, DECIDER
+from tests.runtime.harness import Workers, codec_of, publish, seeded, wait_until
+from tests.runtime.test_exactly_once import PROCESSORS, RECOVERY_S, all_decided, check_invariants, commands
+
+
+@pytest.fixture(scope="module")
+def codec(settings: Settings) -> Iterator[Codec]:
+    provision(settings, CATALOG)
+    with codec_of(settings, CATALOG) as made:
+        yield made
+
+
+@pytest.fixture
+def workers(backing: Backing, tmp_path: Path) -> Iterator[Workers]:
+    on_disk = {
+        "ONEFACT_STATE_STORE": "rocksdb",
+        "ONEFACT_STATE_CACHE_MB": "0",  # every batch reads its streams from disk
+        "ONEFACT_HOME": str(tmp_path / "home"),
+    }
+    started = Workers(backing.env | on_disk, tmp_path)
+    yield started
+    started.stop()
+
+
+def test_kill_9_with_state_on_disk(settings: Settings, codec: Codec, workers: Workers) -> None:
+    rng = seeded()
+    for name in ("a", "b"):
+        workers.start(name, *PROCESSORS)
+    workers.wait_ready()
+    published = commands("disk", 30_000, 300)
+    chunk = len(published) // 10
+    for i in range(0, len(published), chunk):
+        publish(settings, codec, COUNTING.topic("commands"), published[i : i + chunk])
+        time.sleep(rng.uniform(0.0, 1.0))
+        name = rng.choice("ab")
+        workers.kill(name)
+        if rng.random() < 0.2:
+            shutil.rmtree(workers.folder / "home" / "state" / name)  # a new disk
+        workers.start(name)
+    wait_until(lambda: all_decided(settings), RECOVERY_S, "everything decided and enriched", workers.logs)
+    check_invariants(settings, codec, "disk", published)
+    assert [path for path in (workers.folder / "home").glob("state/*/counting.decider/*/rocksdb") if path.is_dir()]
+
+
+def recovered(task: DecideTask) -> tuple[int, int]:
+    """Position, and the offset of the changelog up to which the state on disk goes."""
+    position = task._recover()
+    assert task._store
+    reached = task._store._meta.reached
+    task._store.close()
+    return position, reached
+
+
+def test_recovery_reads_only_the_tail(
+    settings: Settings, codec: Codec, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers.start("a", *PROCESSORS)
+    workers.wait_ready()
+    publish(settings, codec, COUNTING.topic("commands"), commands("tail", 3_000, 50))
+    wait_until(lambda: all_decided(settings), RECOVERY_S, "everything decided", workers.logs)
+    workers.kill("a")
+    home = settings.model_copy(
+        update={"home": tmp_path / "home", "worker_name": "a", "state_store": "rocksdb", "state_cache_mb": 0}
+    )
+    role: Decider = DECIDER
+    read: list[int] = []
+    batches = LogReader.batches
+
+    def counted(self: LogReader, ranges: object) -> object:
+        for place, messages, reached in batches(self, ranges):  # type: ignore[arg-type]
+            read.append(len(messages))
+            yield place, messages, reached
+
+    monkeypatch.setattr(LogReader, "batches", counted)
+    for partition in range(COUNTING.partitions):
+        before = recovered(DecideTask(role, partition, home, codec))
+        rows = sum(read)
+        again = recovered(DecideTask(role, partition, home, codec))
+        assert again == before
+        assert sum(read) == rows, "what is on disk was read again"
+        read.clear()
+        # The last batch may have been committed when the kill came, but hardly ever more than that.
+        shutil.rmtree(tmp_path / "home" / "state" / "a" / role.name / str(partition))
+        assert recovered(DecideTask(role, partition, home, codec)) == before
+        assert rows < sum(read), "built anew from the beginning"
+        read.clear()
