@@ -63,6 +63,8 @@ class Consumer(driver.Consumer):
         self._open: set[TP] = set()
         self._full: set[TP] = set()
         self._changed = asyncio.Event()
+        self._fetching = asyncio.Lock()
+        """Held by a fetch and by a seek: one that began before a seek may end after it, having taken what follows."""
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -73,13 +75,14 @@ class Consumer(driver.Consumer):
         if tp not in self.assignment():
             return  # it has moved; the one who has it now positions itself
         epoch = self._epochs[tp]
-        await self._thread.seek_wait({tp: offset})
-        if self._epochs[tp] != epoch:
-            return  # it was closed again meanwhile
-        self._read_offset[tp] = offset or None
-        self._full.discard(tp)
-        self._open.add(tp)
-        self._changed.set()
+        async with self._fetching:
+            await self._thread.seek_wait({tp: offset})
+            if self._epochs[tp] != epoch:
+                return  # it was closed again meanwhile
+            self._read_offset[tp] = offset or None
+            self._full.discard(tp)
+            self._open.add(tp)
+            self._changed.set()
 
     def close_gate(self, tp: TP) -> None:
         """Deliver nothing more of the partition; what is on its way becomes stale."""
@@ -99,13 +102,14 @@ class Consumer(driver.Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
-        wanted = {tp: self._epochs[tp] for tp in self._open - self._full}
-        if self.should_stop or not wanted:
+        if self.should_stop or not self._open - self._full:
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), FETCH_WAIT_S)
             return
-        records = await self._getmany(set(wanted), FETCH_WAIT_S)
+        async with self._fetching:
+            wanted = {tp: self._epochs[tp] for tp in self._open - self._full}
+            records = await self._getmany(set(wanted), FETCH_WAIT_S) if wanted else {}
         generation = self.app.consumer_generation_id
         for tp, found in (records or {}).items():
             if self.should_stop or not found or tp not in wanted:

@@ -147,7 +147,9 @@ class Runner:
         if not self._buffer or self._held:
             self._idle.set()
             self._wake.clear()
-            if not self._buffer or self._held:
+            # A partition that was closed and released while the feed was opening is to be opened again.
+            opened = self._held or not self._moved
+            if opened and (not self._buffer or self._held):
                 await self._wake.wait()
             return []
         if self._stopping:

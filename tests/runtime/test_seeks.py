@@ -1,0 +1,82 @@
+"""A partition that is closed and opened again is read on without a gap, however the fetches lie around the seek."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import Producer
+
+from eventlog.envelope import RawRecord
+from eventlog.provision import ensure_topics
+from eventlog.runtime.app import RoleApp
+from eventlog.settings import Settings
+from eventlog.topics import Topic
+from tests.runtime.harness import seeded
+
+RECORDS = 3000
+PARTITIONS = 2
+
+
+class Noting:
+    """A task that notes the offsets it gets."""
+
+    role = "noting"
+    batch_records_max = 100
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic, self.partition = topic, partition
+        self.seen: list[int] = []
+
+    async def open(self) -> int:
+        return 0
+
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+        self.seen.extend(record.offset for record in records)
+        return {}
+
+    async def close(self) -> None: ...
+
+
+async def read_while_opened_anew(settings: Settings, topic: str, tasks: dict[int, Noting]) -> None:
+    def new_task(name: str, partition: int) -> Noting:
+        return tasks.setdefault(partition, Noting(name, partition))
+
+    app = RoleApp(f"noting-{uuid.uuid4().hex[:8]}", {topic: PARTITIONS}, new_task, settings)
+    producer = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 0})
+    await app.start()
+    rng = seeded()
+    try:
+        while len(app.runners) < PARTITIONS or not app.ready:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.05)
+        for number in range(RECORDS):
+            producer.produce(topic, value=str(number), partition=number % PARTITIONS)
+            producer.poll(0)
+            if number % 3 == 0:
+                runner = rng.choice(list(app.runners.values()))
+                await runner.hold()
+                runner.release()
+            await asyncio.sleep(rng.choice((0, 0.001, 0.005)))
+        producer.flush(10)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                while any(task.seen[-1:] != [RECORDS // PARTITIONS - 1] for task in tasks.values()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+    finally:
+        await app.drain()
+        await app.stop()
+        producer.close()
+
+
+def test_no_record_is_left_out_around_a_seek(settings: Settings) -> None:
+    topic = f"seeks-{uuid.uuid4().hex[:8]}"
+    ensure_topics(settings, [Topic(topic, partitions=PARTITIONS, dead_letters=False)])
+    tasks: dict[int, Noting] = {}
+    asyncio.run(read_while_opened_anew(settings, topic, tasks))
+    for partition, task in tasks.items():
+        wanted = set(range(RECORDS // PARTITIONS))
+        assert not (left_out := wanted - set(task.seen)), f"{partition}: {len(left_out)}, first {sorted(left_out)[:5]}"
+        assert task.seen == sorted(task.seen), f"{partition} was read out of order"
+        assert len(task.seen) == len(wanted)
