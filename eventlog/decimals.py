@@ -31,16 +31,18 @@ decimal.setcontext(_CONTEXT.copy())
 ZERO = Decimal(0)
 _UNIT = Decimal(1).scaleb(-PLACES)
 _LIMIT = Decimal(10) ** INTEGER_DIGITS_MAX
+_LIMIT_BELOW = -_LIMIT
+_quantize = _CONTEXT.quantize
 
 
 def places(number: Decimal) -> Decimal:
     """Round half to even to `PLACES` places: the one rounding there is."""
-    return number.quantize(_UNIT, context=_CONTEXT)
+    return _quantize(number, _UNIT)
 
 
 def fits(number: Decimal) -> bool:
     """Whether the number can be stored: `INTEGER_DIGITS_MAX` digits before the point."""
-    return -_LIMIT < number < _LIMIT
+    return _LIMIT_BELOW < number < _LIMIT
 
 
 def parse(text: object, field: str) -> Decimal:

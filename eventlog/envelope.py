@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Protocol
 
 import msgspec
@@ -14,6 +15,7 @@ Headers = list[tuple[str, bytes]]
 
 SPEC_VERSION = ("ce_specversion", b"1.0")
 REQUIRED = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time")
+_required = itemgetter(*REQUIRED)
 PASSED_ON = ("ce_tenant", "traceparent")
 """Headers that go from a command to its facts unchanged."""
 DECIDED = "ce_decided"
@@ -73,6 +75,8 @@ def parse_time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; write it with Z or an offset")
+    if time.tzinfo is UTC:
+        return time
     try:
         return time.astimezone(UTC)
     except OverflowError:
@@ -89,9 +93,13 @@ def header_map(record: RawRecord) -> Mapping[str, bytes]:
     if len(record.key) > HEADER_BYTES_MAX:
         raise Poison("bad_header", f"the key has {len(record.key)} bytes, over the limit of {HEADER_BYTES_MAX}")
     headers: dict[str, bytes] = dict(record.headers)  # type: ignore[arg-type]
-    for name in REQUIRED:
-        if not headers.get(name):
-            raise Poison("missing_header", f"the record has no {name} header")
+    try:
+        complete = all(_required(headers))
+    except KeyError:
+        complete = False
+    if not complete:
+        missing = next(name for name in REQUIRED if not headers.get(name))
+        raise Poison("missing_header", f"the record has no {missing} header")
     return headers
 
 

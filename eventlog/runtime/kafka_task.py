@@ -192,13 +192,8 @@ class DecideTask(KafkaTask):
         await self._producer.begin_transaction()
         appended = await self._append_outputs(done, {})
         # Outcomes carry the events' offsets, so that a repeated command is answered with the same position.
-        placed: list[tuple[int, int]] = [(f, (await sent).offset) for f, sent in appended.get(step.events, ())]
-
-        def offset_of(index: int) -> int:
-            first, base = next((f, b) for f, b in reversed(placed) if f <= index)
-            return base + index - first
-
-        answers, changelog = step.late(done, offset_of)
+        placed = [(first, (await sent).offset) for first, sent in appended.get(step.events, ())]
+        answers, changelog = step.late(done, placed)
         if answers:
             await self._append(step.outcomes, answers, self.partition)
         await self._commit(changelog, done.next_offset)

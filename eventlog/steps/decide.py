@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -38,7 +40,7 @@ class Decided(Outputs):
     def __init__(self) -> None:
         super().__init__()
         self.drafts: dict[bytes, Draft] = {}
-        self.answers: list[tuple[bytes, bytes, bytes, Outcome | None]] = []
+        self.answers: list[tuple[bytes, bytes, bytes, Outcome]] = []
         self.counts = {"accepted": 0, "refused": 0, "repeated": 0, "dead": 0}
         self.next_offset = 0
 
@@ -60,8 +62,14 @@ class DecideStep:
         self._ce_source = ("ce_source", f"onefact/{decider.name}".encode())
         self._ce_code = code_version(decider.version, build)
         self._ce_types = {
-            cls: (("ce_type", cls.__name__.encode()), codec.encoder(cls), cls.stream_field) for cls in domain.events
+            cls: (
+                (SPEC_VERSION, self._ce_source, self._ce_code, ("ce_type", cls.__name__.encode())),
+                codec.encoder(cls),
+                cls.stream_field,
+            )
+            for cls in domain.events
         }
+        self._decide_command, self._evolve = decider.decide, decider.evolve
 
     def run(self, records: Sequence[RawRecord]) -> Decided:
         """Decide the records, which follow one another in the partition; nothing is changed until `commit`.
@@ -83,7 +91,12 @@ class DecideStep:
         command: Any = self.codec.decode(record.value, self.source)
         key, command_id = record.key, headers["ce_id"]
         assert key
-        if key != getattr(command, command.stream_field).encode():
+        try:
+            stream = key.decode()
+            time = parse_time(headers["ce_time"].decode())
+        except ValueError as error:
+            raise Poison("bad_header", f"ce_time or the key cannot be read: {error}") from None
+        if stream != getattr(command, command.stream_field):
             raise Poison("wrong_key", f"the key is not the command's {command.stream_field}")
         if len(command_id) > HEADER_BYTES_MAX:
             raise Poison("bad_header", f"ce_id has {len(command_id)} bytes, over the limit of {HEADER_BYTES_MAX}")
@@ -96,23 +109,27 @@ class DecideStep:
             done.answers.append((key, command_id, headers["ce_time"], outcome))
             return
         try:
-            draft.fresh[command_id] = self._outcome(command, draft, headers, key, done)
+            draft.fresh[command_id] = self._outcome(command, draft, headers, key, stream, time, done)
         except (Poison, MemoryError):
             raise
         except Exception as error:
             raise Poison("decide_failed", f"{type(error).__name__}: {error}") from error
         done.drafts[key] = draft
 
-    def _outcome(self, command: Any, draft: Draft, headers: Mapping[str, bytes], key: bytes, done: Decided) -> Outcome:
-        decider = self.decider
+    def _outcome(
+        self,
+        command: Any,
+        draft: Draft,
+        headers: Mapping[str, bytes],
+        key: bytes,
+        stream: str,
+        time: datetime,
+        done: Decided,
+    ) -> Outcome:
         try:
-            time = parse_time(headers["ce_time"].decode())
-            stream = key.decode()
-        except ValueError as error:
-            raise Poison("bad_header", f"ce_time or the key cannot be read: {error}") from None
-        try:
-            events = decider.decide(command, draft.state, time)
-            events = events if isinstance(events, list | tuple) else list(events)
+            events = self._decide_command(command, draft.state, time)
+            if type(events) is not tuple:
+                events = tuple(events)
         except Refused as refused:
             done.counts["refused"] += 1
             done.rows.setdefault(self.rejections, []).append(self._rejection(stream, command, refused, headers, key))
@@ -121,7 +138,7 @@ class DecideStep:
         for event in events:
             version += 1
             rows.append(self._event(stream, event, version, headers, key, len(events)))
-            state = decider.evolve(state, event, time)
+            state = self._evolve(state, event, time)
         done.counts["accepted"] += 1
         draft.state, draft.version = state, version
         if not rows:
@@ -134,21 +151,18 @@ class DecideStep:
     def _event(
         self, stream: str, event: Event, version: int, headers: Mapping[str, bytes], key: bytes, count: int
     ) -> OutRow:
-        ce_type, encode, stream_field = self._ce_types[type(event)]
+        constant, encode, stream_field = self._ce_types[type(event)]
         if getattr(event, stream_field) != stream:
             raise ValueError(f"{type(event).__name__} is of stream {event.stream!r}, not of its command's")
-        number = b"%d" % version
+        number, command_id = b"%d" % version, headers["ce_id"]
         out: Headers = [
-            SPEC_VERSION,
+            *constant,
             ("ce_id", key + b":" + number),
-            self._ce_source,
-            self._ce_code,
-            ce_type,
             ("ce_subject", key),
             ("ce_time", headers["ce_time"]),
             ("ce_sequence", number),
-            ("ce_causationid", headers["ce_id"]),
-            ("ce_correlationid", headers.get("ce_correlationid") or headers["ce_id"]),
+            ("ce_causationid", command_id),
+            ("ce_correlationid", headers.get("ce_correlationid") or command_id),
         ]
         if count != 1:
             out.append((DECIDED, b"%d" % count))
@@ -178,21 +192,23 @@ class DecideStep:
             ("ce_causationid", command_id),
         ]
 
-    def late(self, done: Decided, offset_of: Callable[[int], int]) -> tuple[list[OutRow], list[OutRow]]:
-        """Rows for the outcomes topic and for the changelog; `offset_of(i)` is the offset of the batch's event i."""
+    def late(self, done: Decided, placed: Sequence[tuple[int, int]]) -> tuple[list[OutRow], list[OutRow]]:
+        """Rows for the outcomes topic and for the changelog, now that the events have their offsets.
 
-        def placed(outcome: Outcome) -> Outcome:
-            version, end, code, reason = outcome
-            return version, (offset_of(end - 1) + 1 if end > 0 else end), code, reason
-
+        `placed` has (index, offset) of the first event of each part that was appended, in order: the batch's events
+        in one part follow one another in the log.
+        """
+        ends = [*(index for index, _ in placed[1:]), len(done.rows.get(self.events, ()))]
         for draft in done.drafts.values():
-            for command_id, outcome in draft.fresh.items():
-                draft.fresh[command_id] = placed(outcome)
+            fresh = draft.fresh
+            for command_id, (version, end, code, reason) in fresh.items():
+                if end > 0:
+                    index, offset = placed[bisect_left(ends, end)]
+                    fresh[command_id] = (version, offset + end - index, code, reason)
         answers = []
         for key, command_id, time, first in done.answers:
-            draft = done.drafts.get(key)  # type: ignore[assignment]
-            outcome = (draft and draft.fresh.get(command_id)) or first  # type: ignore[assignment]
-            answers.append(self._answer(key, command_id, time, outcome))
+            decided = done.drafts.get(key)
+            answers.append(self._answer(key, command_id, time, (decided and decided.fresh.get(command_id)) or first))
         return answers, [self.streams.row(key, draft) for key, draft in done.drafts.items()]
 
     def _answer(self, key: bytes, command_id: bytes, time: bytes, outcome: Outcome) -> OutRow:

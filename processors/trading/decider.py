@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import assert_never
 
 import msgspec
@@ -179,6 +180,7 @@ def _room(symbol: str, quantity: Decimal, portfolio: Portfolio) -> None:
         raise Refused("too_many_positions", f"a portfolio has at most {POSITIONS_MAX} open positions")
 
 
+@lru_cache(maxsize=4096)
 def _symbol(symbol: str) -> str:
     _check_name("bad_symbol", "symbol", symbol, SYMBOL_LENGTH_MAX)
     if " " in symbol:
