@@ -42,6 +42,8 @@ class Measured:
     contestant_cores: float
     """Processors that the contestant used, on average, while the clock ran."""
     broker_cores: float
+    per_cpu_s: float
+    """Records per second of processor time that the contestant used: says something on a busy machine too."""
 
     def figures(self) -> dict[str, float]:
         return dict(vars(self))
@@ -88,13 +90,15 @@ def _measured(looks: list[Look], begun: float, before: dict[str, float], after: 
         first = Look(begun, 0)
     middle = next(look for look in looks if look.position >= (first.position + last.position) / 2)
     seconds = last.time_s - first.time_s
+    used_s = after["contestant"] - before["contestant"]
     return Measured(
         rate=_rate(first, last),
         late_rate=_rate(middle, last) if middle.position < last.position else _rate(first, last),
         records=last.position - first.position,
         seconds=seconds,
-        contestant_cores=(after["contestant"] - before["contestant"]) / seconds,
+        contestant_cores=used_s / seconds,
         broker_cores=(after["broker"] - before["broker"]) / seconds,
+        per_cpu_s=(last.position - first.position) / max(used_s, 0.01),
     )
 
 

@@ -98,9 +98,9 @@ class Stand:
         codes = [_failed_but(f, KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NON_EMPTY_GROUP, *STARTING) for f in deleted]
         return set(codes) <= {None, KafkaError.GROUP_ID_NOT_FOUND}
 
-    def drop_like(self, prefix: str) -> None:
-        """Delete the topics whose names begin so, such as those that a peer makes for itself."""
-        self.drop(name for name in self.admin.list_topics(timeout=TIMEOUT_S).topics if name.startswith(prefix))
+    def drop_with(self, part: str) -> None:
+        """Delete the topics whose names hold this, such as those that a peer makes for itself."""
+        self.drop(name for name in self.admin.list_topics(timeout=TIMEOUT_S).topics if part in name)
 
     def end(self, topic: str) -> int:
         """Sum of the end offsets of the topic's partitions."""

@@ -11,6 +11,7 @@ from bench.harness.model import Contest, Run, ratio
 from bench.harness.outputs import check
 from bench.harness.stand import Stand
 from bench.harness.worker import WorkerProcess
+from bench.peers.streams import Streams
 from eventlog.provision import provision
 from processors.trading import DECIDER
 from schemas.trading import TRADING
@@ -68,8 +69,28 @@ class Onefact:
 CONTEST = Contest(
     "decider",
     "Commands of trading decided exactly once: Avro in, one state read and written per command, one event out.",
-    (Onefact("onefact", 1), Onefact("onefact-2", 2)),
     (
+        Onefact("onefact", 1),
+        Streams("streams-memory", store="memory"),
+        Streams("streams-rocksdb", store="rocksdb"),
+        Onefact("onefact-2", 2),
+    ),
+    (
+        ratio(
+            "decider-streams",
+            "decider, exactly once, one process ÷ Kafka Streams EOS v2, one thread, in-memory store",
+            "onefact",
+            "streams-memory",
+            at_least=1.0,
+        ),
+        ratio(
+            "decider-streams-warm",
+            "... both in the second half of the topic, when Java is warm",
+            "onefact",
+            "streams-memory",
+            figure="late_rate",
+        ),
+        ratio("decider-streams-rocksdb", "... ÷ Kafka Streams with RocksDB", "onefact", "streams-rocksdb"),
         ratio(
             "decider-two-processes",
             "two processes ÷ one",
