@@ -15,6 +15,7 @@ from bench.harness.report import keep, show
 from bench.harness.runner import contests, run_contest
 from bench.harness.stand import ROOT, Stand
 from deploy.stack import down, up
+from eventlog.errors import OnefactError
 from eventlog.settings import Settings
 
 PAIRS = 5
@@ -87,4 +88,9 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+    except OnefactError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    sys.exit(code)

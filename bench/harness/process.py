@@ -42,7 +42,10 @@ class Process:
             raise BenchError(f"{' '.join(self._argv)[:200]} ended with {code}:\n{self.log_tail()}")
 
     def log_tail(self) -> str:
-        return self._log.read_text(errors="replace")[-3000:]
+        return self.log_text()[-3000:]
+
+    def log_text(self) -> str:
+        return self._log.read_text(errors="replace")
 
     def wait(self, timeout_s: float) -> int:
         """Exit code, once it ends by itself."""

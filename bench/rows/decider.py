@@ -11,6 +11,9 @@ from bench.harness.model import Contest, Run, ratio
 from bench.harness.outputs import check
 from bench.harness.stand import Stand
 from bench.harness.worker import WorkerProcess
+from bench.peers.quix import Quix
+from bench.peers.raw import RawConsume
+from bench.peers.stock_faust import StockFaust
 from bench.peers.streams import Streams
 from eventlog.provision import provision
 from processors.trading import DECIDER
@@ -73,6 +76,10 @@ CONTEST = Contest(
         Onefact("onefact", 1),
         Streams("streams-memory", store="memory"),
         Streams("streams-rocksdb", store="rocksdb"),
+        Quix("quix"),
+        StockFaust("faust", enough_s=20),
+        RawConsume("consume", COMMANDS),
+        RawConsume("consume-decode", COMMANDS, decode=True),
         Onefact("onefact-2", 2),
     ),
     (
@@ -91,6 +98,17 @@ CONTEST = Contest(
             figure="late_rate",
         ),
         ratio("decider-streams-rocksdb", "... ÷ Kafka Streams with RocksDB", "onefact", "streams-rocksdb"),
+        ratio("decider-quix", "decider ÷ Quix Streams, exactly once", "onefact", "quix", at_least=1.5),
+        ratio(
+            "decider-faust",
+            "decider ÷ stock Faust",
+            "onefact",
+            "faust",
+            at_least=15,
+            note="Faust is wrong under faults",
+        ),
+        ratio("decider-consume", "decider ÷ raw confluent-kafka consume", "onefact", "consume"),
+        ratio("decider-consume-decode", "decider ÷ raw consume and fastavro decode", "onefact", "consume-decode"),
         ratio(
             "decider-two-processes",
             "two processes ÷ one",

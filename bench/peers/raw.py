@@ -1,0 +1,85 @@
+"""The raw client, which does none of the decider's work: how fast records come in at all, and come in decoded."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import fastavro
+from confluent_kafka import Consumer, TopicPartition
+
+from bench.harness.model import Run
+from bench.harness.stand import BenchError, Stand
+from eventlog.registry import Registry
+from eventlog.topics import Topic
+
+BATCH = 10_000
+
+
+@dataclass(frozen=True)
+class RawConsume:
+    """`Consumer.consume(10000)` over the whole topic in this very process; `decode` with fastavro too."""
+
+    name: str
+    topic: Topic
+    decode: bool = False
+
+    @property
+    def what(self) -> str:
+        and_decode = f" and fastavro {version('fastavro')}" if self.decode else ""
+        return f"confluent-kafka {version('confluent-kafka')} consume({BATCH}){and_decode}, no output, no state"
+
+    def missing(self) -> str | None:
+        return None
+
+    def prepare(self, stand: Stand) -> None:
+        pass
+
+    def run(self, stand: Stand, number: int) -> Run:
+        """The clock starts with the first batch, whose records do not count."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": stand.settings.kafka, "group.id": f"bench-{self.name}",
+                "enable.auto.commit": False, "auto.offset.reset": "earliest", "isolation.level": "read_committed", "fetch.wait.max.ms": 50,
+                "queued.min.messages": 100_000, "fetch.message.max.bytes": 4 << 20,
+            }
+        )  # fmt: skip
+        read = self._reader(stand) if self.decode else None
+        consumer.assign([TopicPartition(self.topic.name, p, 0) for p in range(self.topic.partitions)])
+        try:
+            seen, first, began = 0, 0, 0.0
+            while seen < stand.commands:
+                messages = consumer.consume(BATCH, timeout=1.0)
+                if not messages:
+                    raise BenchError(f"{self.topic.name} ended after {seen} records")
+                values = [message.value() for message in messages]
+                if read is not None:
+                    for value in values:
+                        read(value)
+                seen += len(values)
+                if not first:
+                    first, began = seen, time.monotonic()
+        finally:
+            consumer.close()
+        seconds = time.monotonic() - began
+        # A topic of a single batch has no time between batches; its figure means nothing but is one.
+        return Run({"rate": (seen - first or seen) / seconds, "records": seen - first, "seconds": seconds})
+
+    @staticmethod
+    def _reader(stand: Stand) -> Callable[[Any], object]:
+        schemas: dict[int, Any] = {}
+
+        def read(value: bytes) -> object:
+            number = int.from_bytes(value[1:5], "big")
+            schema = schemas.get(number)
+            if schema is None:
+                with Registry(stand.settings.registry) as registry:
+                    schema = schemas[number] = fastavro.parse_schema(json.loads(registry.lookup(number) or ""))
+            return fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)
+
+        return read
