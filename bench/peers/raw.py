@@ -44,11 +44,16 @@ class RawConsume:
         """The clock starts with the first batch, whose records do not count."""
         consumer = Consumer(
             {
-                "bootstrap.servers": stand.settings.kafka, "group.id": f"bench-{self.name}",
-                "enable.auto.commit": False, "auto.offset.reset": "earliest", "isolation.level": "read_committed", "fetch.wait.max.ms": 50,
-                "queued.min.messages": 100_000, "fetch.message.max.bytes": 4 << 20,
+                "bootstrap.servers": stand.settings.kafka,
+                "group.id": f"bench-{self.name}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 50,
+                "queued.min.messages": 100_000,
+                "fetch.message.max.bytes": 4 << 20,
             }
-        )  # fmt: skip
+        )
         read = self._reader(stand) if self.decode else None
         consumer.assign([TopicPartition(self.topic.name, p, 0) for p in range(self.topic.partitions)])
         try:

@@ -29,6 +29,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         backing.stop()
 
 
+@pytest.mark.timeout(1200)  # Maven and pip fetch the peers at first
 @pytest.mark.parametrize("name", contests())
 def test_a_slice_of_every_contest(stand: Stand, tmp_path: Path, name: str) -> None:
     contest = contests()[name]
