@@ -59,7 +59,7 @@ def template(codec: Codec) -> ChangelogEntry:
         for n, command in enumerate(commands)
     ]  # fmt: skip
     done = step.run(records)
-    ((_, value, _),) = step.late(done, lambda index: index)[1]
+    ((_, value, _),) = step.late(done, [(0, 0)])[1]
     return msgspec.msgpack.decode(value or b"", type=ChangelogEntry)
 
 
