@@ -11,7 +11,7 @@ import pytest
 
 from eventlog.codec import Codec
 from eventlog.provision import provision
-from eventlog.reader import LogReader
+from eventlog.reader import LogReader, to_record
 from eventlog.roles import Decider
 from eventlog.runtime.kafka_task import DecideTask
 from eventlog.settings import Settings
@@ -102,3 +102,39 @@ def test_recovery_reads_only_the_tail(
         assert recovered(DecideTask(role, partition, home, codec)) == before
         assert rows < sum(read), "built anew from the beginning"
         read.clear()
+
+
+@pytest.mark.asyncio
+async def test_an_owner_that_was_fenced_writes_nothing_to_its_disk(
+    settings: Settings, codec: Codec, tmp_path: Path
+) -> None:
+    commands_topic = COUNTING.topic("commands")
+    publish(settings, codec, commands_topic, commands("fenced", 300, 20))
+    tasks = []
+    for name in ("old", "new"):
+        own = settings.model_copy(
+            update={"home": tmp_path / "home", "worker_name": name, "state_store": "rocksdb", "state_cache_mb": 0}
+        )
+        tasks.append(DecideTask(DECIDER, 0, own, codec))
+    old, new = tasks
+    begin = await old.open()
+    assert old._store
+    before = old._store._meta
+    with LogReader(settings) as reader:
+        _, end = reader.bounds(commands_topic.name, 0)
+        place = {(commands_topic.name, 0): (begin, end)}
+        records = [to_record(m) for _, messages, _ in reader.batches(place) for m in messages]
+    assert records
+    await new.open()
+    with pytest.raises(Exception, match=r"(?i)fenced|epoch"):
+        await old.process(records)
+    assert old._store._meta == before
+    await new.process(records)
+    assert new._store
+    assert new._store._meta.position == records[-1].offset + 1
+    assert await old.open() == records[-1].offset + 1, "the tail brings it to where the other one is"
+    for key in {record.key or b"" for record in records}:
+        assert old._store.read(key) == new._store.read(key)
+        assert old._store.read(key)
+    await old.close()
+    await new.close()

@@ -1,26 +1,31 @@
 """Recovery of the trading decider: a changelog of so many streams, read by a new owner; rate and memory per stream.
 
-    python -m bench.recovery fill 1000000            # once: rows as the decider writes them, one per stream
-    python -m bench.recovery measure memory          # or rocksdb; JSON on standard output
+By hand, where `ONEFACT_HOME` or the environment say where Kafka and the registry are:
 
-Needs Kafka and the registry, where `ONEFACT_HOME` or the environment say they are.
+    python -m bench.rows.state fill 1000000         # once: rows as the decider writes them, one per stream
+    python -m bench.rows.state measure memory       # or rocksdb; JSON on standard output
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
 import msgspec
 import psutil
 from confluent_kafka import Producer
 
+from bench.harness.model import Contest, Run, Target, figure
+from bench.harness.stand import ROOT, BenchError, Stand
 from eventlog.codec import Codec
 from eventlog.discovery import catalog
 from eventlog.envelope import Record, command_headers
@@ -96,24 +101,22 @@ def fill(settings: Settings, streams: int) -> None:
     assert producer.flush(120) == 0
 
 
-def recover(kind: str, partitions: int | None = None) -> dict[str, Any]:
+def recover(kind: str, env: Mapping[str, str] | None = None) -> dict[str, float]:
     """Recover every partition, as a worker's threads do; rows/s, seconds, bytes of memory per stream.
 
     In a process of its own, because memory is counted as the growth of the process.
     """
-    out = subprocess.run(
-        [sys.executable, "-m", "bench.recovery", "child", kind, str(partitions or 0)],
-        stdout=subprocess.PIPE, check=True, env=None,
-    ).stdout  # fmt: skip
-    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    argv = [sys.executable, "-m", "bench.rows.state", "child", kind]
+    out = subprocess.run(argv, stdout=subprocess.PIPE, check=True, env=env, cwd=ROOT).stdout
+    found: dict[str, float] = json.loads(out.splitlines()[-1])
     return found
 
 
-def _child(settings: Settings, kind: str, partitions: int) -> dict[str, Any]:
+def _child(settings: Settings) -> dict[str, float]:
     role = decider()
     with Registry(settings.registry) as registry:
         codec = Codec(registry, catalog().message_types)
-        tasks = [DecideTask(role, p, settings, codec) for p in range(partitions or role.source.partitions)]
+        tasks = [DecideTask(role, p, settings, codec) for p in range(role.source.partitions)]
         gc.collect()
         before, started, cpu = psutil.Process().memory_info().rss, time.perf_counter(), time.process_time()
         with ThreadPoolExecutor(len(tasks)) as pool:
@@ -123,14 +126,66 @@ def _child(settings: Settings, kind: str, partitions: int) -> dict[str, Any]:
         after = psutil.Process().memory_info().rss
     rows = sum(positions)
     return {
-        "store": kind,
         "rows": rows,
         "seconds": round(seconds, 3),
         "cpu_seconds": round(cpu, 3),
-        "rows_per_s": round(rows / seconds),
+        "rate": round(rows / seconds),
         "bytes_per_stream": round((after - before) / max(1, rows)),
     }
 
+
+@dataclass(frozen=True)
+class Recovery:
+    """A new owner of every partition, with its state in memory, on an empty disk, or on the disk it had before."""
+
+    name: str
+    kind: str
+    keep: bool = False
+
+    @property
+    def what(self) -> str:
+        disk = ", its state on disk from before" if self.keep else ""
+        return f"onefact's decider of trading, state_store {self.kind}{disk}, all partitions in one process"
+
+    def missing(self) -> str | None:
+        return None
+
+    def prepare(self, stand: Stand) -> None:
+        pass
+
+    def run(self, stand: Stand, number: int) -> Run:
+        env = stand.env()
+        state = Path(env["ONEFACT_HOME"]) / "state"
+        shutil.rmtree(state, ignore_errors=True)
+        if self.keep:
+            recover(self.kind, env)
+        found = recover(self.kind, env)
+        shutil.rmtree(state, ignore_errors=True)
+        if found["rows"] != stand.commands:
+            raise BenchError(f"recovered {found['rows']} streams of {stand.commands}")
+        # What is on disk already is not read: a step's growth may be nothing.
+        return Run({name: max(value, 0.001) for name, value in found.items()})
+
+
+def _prepare(stand: Stand) -> None:
+    stand.fresh([decider().changelog])
+    fill(stand.settings, stand.commands)
+
+
+CONTEST = Contest(
+    "state",
+    "A decider of trading with as many streams as there are commands, one changelog row each, read by a new owner.",
+    (Recovery("memory", "memory"), Recovery("rocksdb", "rocksdb"), Recovery("rocksdb-tail", "rocksdb", keep=True)),
+    (
+        figure("state-memory", "rows of the changelog, state in memory", "memory", "rate", "rows/s",
+               target=Target(200_000)),
+        figure("state-memory-bytes", "memory per stream, state in memory", "memory", "bytes_per_stream", "B"),
+        figure("state-rocksdb", "rows of the changelog, state on an empty disk", "rocksdb", "rate", "rows/s"),
+        figure("state-rocksdb-bytes", "memory per stream, state on disk", "rocksdb", "bytes_per_stream", "B"),
+        figure("state-tail", "a restart with the state on disk", "rocksdb-tail", "seconds", "s"),
+    ),
+    prepare=_prepare,
+)  # fmt: skip
 
 if __name__ == "__main__":
     match sys.argv[1:]:
@@ -138,5 +193,5 @@ if __name__ == "__main__":
             fill(Settings(), int(count))
         case ["measure", kind]:
             print(json.dumps(recover(kind)))
-        case ["child", kind, partitions]:
-            print(json.dumps(_child(Settings(state_store=kind), kind, int(partitions))))
+        case ["child", kind]:
+            print(json.dumps(_child(Settings(state_store=kind))))
