@@ -98,8 +98,8 @@ def test_a_decider_on_disk_decides_as_one_in_memory(cache_bytes: int, made: list
             records = [command(offset + n, NAMES[name], cid, number) for n, (name, cid, number) in enumerate(asked)]
             offset += len(records)
             expected, done = plain.run(records), step.run(records)
-            late = plain.late(expected, lambda index, base=offset: base + index)
-            found = step.late(done, lambda index, base=offset: base + index)
+            late = plain.late(expected, [(0, offset)])
+            found = step.late(done, [(0, offset)])
             assert outputs(done) == outputs(expected)
             assert found == late
             plain.commit(expected)
@@ -163,7 +163,7 @@ def test_a_stream_keeps_a_bounded_number_of_rows_on_disk(tmp_path: Path) -> None
     step = DecideStep(DECIDER, CODEC, store=store)
     for n in range(WINDOW + 300):
         done = step.run([command(n, NAMES[0], n, 1)])
-        _, changelog = step.late(done, lambda index: index)
+        _, changelog = step.late(done, [(0, 0)])
         store.write([(k, v) for k, v, _ in changelog], n + 1, n + 1)
         step.commit(done)
     assert len(store.read(NAMES[0].encode())) == WINDOW
