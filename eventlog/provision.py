@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without saying so
@@ -66,23 +66,55 @@ def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise OnefactError(f"topic {name} cannot be created: {error.args[0].str()}") from None
         existing = admin.list_topics(timeout=TIMEOUT_S).topics
-    partitions = {name: len(existing[name].partitions) for name in wanted if name in existing}
-    differences = [d for name in wanted for d in _differences(wanted[name], partitions.get(name))]
-    differences += _config_differences(admin, wanted, time.monotonic() + TIMEOUT_S)
+    copies = {
+        name: [len(partition.replicas) for partition in existing[name].partitions.values()]
+        for name in wanted
+        if name in existing
+    }
+    factor = settings.replication_factor
+    differences = [d for name in wanted for d in shape_differences(wanted[name], copies.get(name), factor)]
+    differences += _config_differences(admin, wanted, safety, time.monotonic() + TIMEOUT_S)
     if differences:
         raise TopicDiffers("topics differ from what is declared: " + "; ".join(differences))
 
 
-def _differences(topic: Topic, partitions: int | None) -> list[str]:
+def shape_differences(topic: Topic, copies: Sequence[int] | None, factor: int) -> list[str]:
+    """What is wrong with a topic whose partitions have so many copies each; `factor` are asked for at the least."""
     # A topic that was only just created may not be in the answering broker's metadata yet.
-    if partitions is None or partitions == topic.partitions:
+    if copies is None:
         return []
-    return [
-        f"{topic.name} has {partitions} partitions, declared are {topic.partitions} (make a new topic: keys would move)"
+    differences = []
+    if len(copies) != topic.partitions:
+        differences.append(
+            f"{topic.name} has {len(copies)} partitions, declared are {topic.partitions} "
+            "(make a new topic: keys would move)"
+        )
+    if copies and min(copies) < factor:
+        differences.append(
+            f"{topic.name} has {min(copies)} copies of a partition, ONEFACT_REPLICATION_FACTOR asks for {factor} "
+            "(kafka-reassign-partitions)"
+        )
+    return differences
+
+
+def config_differences(topic: Topic, actual: Mapping[str, str], safety: Mapping[str, str]) -> list[str]:
+    """What differs in a topic's configuration; more in-sync copies than asked for are fine."""
+    differences = [
+        f"{topic.name} has {name}={actual[name]}, declared is {value}"
+        for name, value in topic.config().items()
+        if actual[name] != value
     ]
+    differences += [
+        f"{topic.name} has {name}={actual[name]}, wanted is {value} at least"
+        for name, value in safety.items()
+        if int(actual[name]) < int(value)
+    ]
+    return differences
 
 
-def _config_differences(admin: AdminClient, wanted: dict[str, Topic], deadline: float) -> list[str]:
+def _config_differences(
+    admin: AdminClient, wanted: dict[str, Topic], safety: dict[str, str], deadline: float
+) -> list[str]:
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in wanted]
     differences = []
     for resource, future in admin.describe_configs(resources, request_timeout=TIMEOUT_S).items():
@@ -91,9 +123,8 @@ def _config_differences(admin: AdminClient, wanted: dict[str, Topic], deadline: 
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART and time.monotonic() < deadline:
                 time.sleep(0.2)  # a topic that was only just created; the broker is still hearing of it
-                return _config_differences(admin, wanted, deadline)
+                return _config_differences(admin, wanted, safety, deadline)
             raise ServiceAway("kafka", f"topic {resource.name} cannot be described: {error.args[0].str()}") from None
-        for name, value in wanted[resource.name].config().items():
-            if actual[name].value != value:
-                differences.append(f"{resource.name} has {name}={actual[name].value}, declared is {value}")
+        found = {name: entry.value for name, entry in actual.items()}
+        differences += config_differences(wanted[resource.name], found, safety)
     return differences

@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     """redis:// URL, with credentials."""
     replication_factor: int = 1
     """Of the topics that are created; 3 on a cluster that must survive a broker."""
+    unsafe_stores: bool = False
+    """Take stores too that may keep a position without its rows: only where what they hold is thrown away anyway."""
     worker_host: str = "127.0.0.1"
     worker_port: int = 0
     """Where a worker serves /ready and /metrics; 0 picks a free port."""

@@ -40,8 +40,12 @@ class Store(Protocol):
     def prepare(self, models: list[Model]) -> None:
         """Create what is missing, apply migrations, check what is there.
 
-        Idempotent and safe when several workers do it at once. Raises `OnefactError` saying what differs.
+        Idempotent and safe when several workers do it at once. Raises `OnefactError` saying what differs, or by which
+        setting of the server it may lose rows and keep their position.
         """
+
+    def doubts(self) -> list[str]:
+        """What the server may lose together with its position, to be caught up from the log: told, no error."""
 
     def live_version(self, model: Model) -> int:
         """Version that readers see; 1 for a model that was never rebuilt."""

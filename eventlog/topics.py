@@ -43,6 +43,8 @@ class Topic:
         return {
             "cleanup.policy": "compact" if self.compacted else "delete",
             "retention.ms": str(retention_ms),
+            "retention.bytes": "-1",  # a broker's default may cut by size what is to be kept for ever
+            "unclean.leader.election.enable": "false",  # a copy that lags must not become the truth
             "max.message.bytes": str(self.wire_bytes_max),
         }
 

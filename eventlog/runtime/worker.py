@@ -110,6 +110,8 @@ class Worker:
             if name not in self._stores:
                 self._stores[name] = self._open_store(name, self._settings)
             self._stores[name].prepare([p.model for p in projections if p.model.store == name])
+            for doubt in self._stores[name].doubts():
+                log.warning("a store may fall back", doubt=doubt)
         return codec
 
     async def _patiently(self, prepare: Callable[[], Codec]) -> Codec | None:

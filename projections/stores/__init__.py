@@ -20,11 +20,11 @@ def open_store(name: str, settings: Settings) -> Store:
         case "postgres":
             from projections.stores.postgres import PostgresStore
 
-            return PostgresStore(settings.required("postgres").postgres)
+            return PostgresStore(settings.required("postgres").postgres, unsafe=settings.unsafe_stores)
         case "redis":
             from projections.stores.redis import RedisStore
 
-            return RedisStore(settings.required("redis").redis)
+            return RedisStore(settings.required("redis").redis, unsafe=settings.unsafe_stores)
         case "memory":
             from projections.stores.memory import MemoryStore
 

@@ -50,6 +50,9 @@ class MemoryStore:
             for model in models:
                 self._kept(model)
 
+    def doubts(self) -> list[str]:
+        return []
+
     def live_version(self, model: Model) -> int:
         with self._lock:
             return self._kept(model).live

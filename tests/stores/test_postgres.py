@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from eventlog.errors import BadInput, Fenced, OnefactError, ServiceAway
 from eventlog.models import Hash, Table
@@ -18,6 +19,7 @@ from eventlog.operations import Add, Append, Put, coalesce
 from projections.stores.postgres import PostgresStore, _batch
 from projections.stores.postgres._connection import LOCK_TIMEOUT_MS
 from projections.stores.postgres._text import original, storable
+from tests.backing import until
 from tests.stores import test_values
 from tests.stores.conftest import COLUMNS, Subject, fresh_name
 
@@ -249,3 +251,38 @@ def test_no_password_in_an_error(url: str) -> None:
     with pytest.raises(OnefactError) as raised:
         PostgresStore(url).versions(Table("x", ("id",), {"id": "text"}))
     assert "secretword" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["fsync", "full_page_writes"])
+def test_a_server_that_may_lose_rows_and_keep_the_position_is_refused(postgres: Subject, name: str) -> None:
+    model = Table(fresh_name(), ("id",), COLUMNS)
+    postgres.sql(f"ALTER SYSTEM SET {name} = off")
+    try:
+        postgres.sql("SELECT pg_reload_conf()")
+        until(lambda: postgres.sql(f"SHOW {name}") == [("off",)], f"{name} is off")
+        with pytest.raises(OnefactError, match=f"{name}=off"):
+            postgres.store.prepare([model])
+        PostgresStore(url_of(postgres), unsafe=True).prepare([model])
+    finally:
+        postgres.sql(f"ALTER SYSTEM RESET {name}")
+        postgres.sql("SELECT pg_reload_conf()")
+    until(lambda: postgres.sql(f"SHOW {name}") == [("on",)], f"{name} is on")
+    postgres.store.prepare([model])
+
+
+def test_a_commit_is_on_disk_whatever_the_servers_default(postgres: Subject) -> None:
+    database = conninfo_to_dict(url_of(postgres))["dbname"]
+    postgres.sql(f"ALTER DATABASE {database} SET synchronous_commit = off")
+    try:
+        assert postgres.sql("SHOW synchronous_commit") == [("off",)]
+        sink, _ = postgres.opened(postgres.model())
+        connection = sink._connection  # type: ignore[attr-defined]
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+    finally:
+        postgres.sql(f"ALTER DATABASE {database} RESET synchronous_commit")
+
+
+def test_a_table_that_a_crash_would_empty_is_refused(postgres: Subject, tmp_path: Path) -> None:
+    model = migrated(tmp_path, **{"0001_create": CREATE.replace("create table", "create unlogged table")})
+    with pytest.raises(OnefactError, match="UNLOGGED"):
+        postgres.store.prepare([model])

@@ -140,3 +140,39 @@ def test_no_password_in_an_error(url: str) -> None:
     with pytest.raises((ServiceAway, BadInput)) as raised:
         RedisStore(url).versions(portfolio())
     assert "secretword" not in str(raised.value)
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random"])
+def test_a_server_that_evicts_rows_is_refused(redis_store: Subject, policy: str) -> None:
+    client, model = redis_store.redis(), portfolio()
+    settings = redis_store.settings
+    assert settings is not None
+    client.config_set("maxmemory-policy", policy)
+    try:
+        with pytest.raises(OnefactError, match=f"maxmemory-policy={policy}"):
+            redis_store.store.prepare([model])
+        RedisStore(settings.redis, unsafe=True).prepare([model])
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+    redis_store.store.prepare([model])
+
+
+def test_a_server_that_keeps_nothing_over_a_restart_is_told(redis_store: Subject) -> None:
+    client = redis_store.redis()
+    assert redis_store.store.doubts() == []
+    client.config_set("appendonly", "no")
+    try:
+        assert "appendonly=yes" in " ".join(redis_store.store.doubts())
+    finally:
+        client.config_set("appendonly", "yes")
+
+
+def test_no_row_ever_expires(redis_store: Subject) -> None:
+    for model in (portfolio(), board()):
+        redis_store.store.prepare([model])
+        sink, _ = redis_store.opened(model)
+        column = "equity" if isinstance(model, SortedSet) else "cash"
+        sink.apply(coalesce([Put(("p",), {column: Decimal(1)})]), 1)
+        keys = list(redis_store.redis().scan_iter(f"onefact:{model.name}:*"))
+        assert len(keys) >= 5
+        assert {redis_store.redis().ttl(key) for key in keys} == {-1}

@@ -64,6 +64,17 @@ def prepare(connection: Connection, models: Iterable[Model]) -> None:
                 _prepare(connection, model, version, live)
 
 
+def check_server(connection: Connection) -> None:
+    """Raise `OnefactError` where a crash may take rows and leave their position."""
+    for name in ("fsync", "full_page_writes"):
+        row = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+        if row == ("off",):
+            raise OnefactError(
+                f"Postgres runs with {name}=off: a crash may lose rows whose position it keeps; set {name}=on "
+                "(ONEFACT_UNSAFE_STORES=true for data that may be lost)"
+            )
+
+
 def lock(connection: Connection) -> None:
     """Hold the right to change tables until the transaction ends."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", [PREPARE_LOCK])
@@ -172,6 +183,9 @@ def _differences(connection: Connection, model: Table, table: str) -> list[str]:
     ).fetchall()
     if not rows:
         return ["the migrations do not create it"]
+    kept = connection.execute(
+        "SELECT relpersistence <> 'u' FROM pg_class WHERE oid = to_regclass(quote_ident(%s))", [table]
+    ).fetchone()
     found = {name: _CATALOGUE_TYPES.get(kind, kind) for name, kind, _ in rows}
     wanted = {name: SQL_TYPES[kind] for name, kind in model.columns.items()}
     differences = [f"column {name} ({wanted[name]}) is missing" for name in wanted if name not in found]
@@ -181,6 +195,8 @@ def _differences(connection: Connection, model: Table, table: str) -> list[str]:
         for name in wanted
         if name in found and found[name] != wanted[name]
     ]
+    if kept == (False,):
+        differences.append("it is UNLOGGED: a crash would empty it and leave its position")
     key = sorted(name for name, _, in_key in rows if in_key)
     if key != sorted(model.key):
         differences.append(f"primary key is ({', '.join(key)}), not ({', '.join(model.key)})")

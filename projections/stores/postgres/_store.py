@@ -32,15 +32,21 @@ class PostgresStore:
 
     name = "postgres"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, unsafe: bool = False) -> None:
         self.parts = parse(url)
+        self._unsafe = unsafe
         self._lock = threading.Lock()
         self._reader: Connection | None = None
         self._gets: dict[tuple[str, int | None], str] = {}
 
     def prepare(self, models: list[Model]) -> None:
         with self._own(lock_timeout=PREPARE_LOCK_TIMEOUT_MS) as connection, answering():
+            if not self._unsafe:
+                _schema.check_server(connection)
             _schema.prepare(connection, models)
+
+    def doubts(self) -> list[str]:
+        return []  # every commit is on disk: see `SESSION`
 
     def live_version(self, model: Model) -> int:
         def read(connection: Connection) -> int:

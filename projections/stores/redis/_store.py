@@ -30,8 +30,9 @@ class RedisStore:
 
     name = "redis"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, unsafe: bool = False) -> None:
         self._url = url
+        self._unsafe = unsafe
         self._client = connect(url)
         self._lock = threading.Lock()
         self._reader: Any = None
@@ -40,6 +41,13 @@ class RedisStore:
         self._live: dict[str, str] = {}
 
     def prepare(self, models: list[Model]) -> None:
+        policy = str(self._info("memory").get("maxmemory_policy", ""))
+        # The others take only keys that expire, and no key of a read model does.
+        if policy.startswith("allkeys") and not self._unsafe:
+            raise OnefactError(
+                f"Redis runs with maxmemory-policy={policy}: when its memory is full it drops rows and keeps their "
+                "position; set maxmemory-policy=noeviction (ONEFACT_UNSAFE_STORES=true for data that may be lost)"
+            )
         for model in models:
             layout = self._layout(model)
             differences = PREPARE(self._client, [layout.base], layout.declared())
@@ -48,6 +56,11 @@ class RedisStore:
                 raise OnefactError(
                     f"read model {model.name} in Redis: {named}; rebuild it: onefact replay {model.name}"
                 )
+
+    def doubts(self) -> list[str]:
+        if self._info("persistence").get("aof_enabled") != 0:
+            return []
+        return ["Redis has no append-only file: a restart takes its read models back; set appendonly=yes"]
 
     def live_version(self, model: Model) -> int:
         with answering():
@@ -122,6 +135,11 @@ class RedisStore:
         with self._lock:
             self._drop_reader()
         self._client.close()
+
+    def _info(self, section: str) -> dict[str, Any]:
+        with answering():
+            found: dict[str, Any] = self._client.info(section)
+            return found
 
     def _layout(self, model: Model) -> Layout:
         layout = self._layouts.get(model.name)

@@ -1,0 +1,102 @@
+"""A role that fails on a fact stops its partition: nothing is skipped, and mended code goes on at the same fact."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from eventlog.codec import Codec
+from eventlog.envelope import Meta, Record, command_headers
+from eventlog.operations import Operation
+from eventlog.runtime import runner as running
+from eventlog.runtime.runner import Runner
+from eventlog.runtime.store_task import StoreTask
+from projections.stores.memory import MemoryStore
+from tests.laws.registry import MemorySchemas
+from tests.runtime.counting import CATALOG, COUNTING, JOURNAL, Counted, log_row
+
+EVENTS = COUNTING.topic("events")
+FACTS, BROKEN_AT = 5, 3
+LOOKS = 1_000
+
+
+class Feed:
+    """Delivers what the runner asks for, as often as it asks."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self.records = records
+        self.starts: list[int] = []
+        self.runner: Runner | None = None
+
+    async def start_at(self, offset: int) -> None:
+        self.starts.append(offset)
+        assert self.runner
+        for record in self.records[offset:]:
+            self.runner.offer([record])
+
+    def stop(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def end(self) -> int | None:
+        return len(self.records)
+
+
+def facts(codec: Codec) -> list[Record]:
+    made = []
+    for number in range(FACTS):
+        event = Counted(counter_id="c", number=number, total=number)
+        extra = [("ce_sequence", b"%d" % (number + 1))]
+        headers = command_headers(f"c:{number}", "test", "Counted", "c", datetime(2026, 1, 1, tzinfo=UTC), extra=extra)
+        made.append(Record(EVENTS.name, 0, number, 0, b"c", codec.encode(event), headers))
+    return made
+
+
+async def until(done: Any) -> None:
+    for _ in range(LOOKS):
+        if done():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it does not happen")
+
+
+def test_a_fact_that_a_role_fails_on_is_never_skipped(monkeypatch: Any) -> None:
+    monkeypatch.setattr(running, "BACKOFF_S_MAX", 0.05)
+    mended = False
+
+    def on(event: Any, meta: Meta) -> Iterable[Operation]:
+        if event.number == BROKEN_AT and not mended:
+            raise RuntimeError("a bug")
+        return log_row(event, meta)
+
+    codec, store = Codec(MemorySchemas(), CATALOG.message_types), MemoryStore()
+    store.prepare([JOURNAL.model])
+    feed = Feed(facts(codec))
+
+    async def append_dead(*_: Any) -> None:
+        raise AssertionError("a fact that can be read is no dead letter")
+
+    def rows() -> list[int]:
+        return sorted(row["number"] for row in store.scan(JOURNAL.model))
+
+    async def run() -> None:
+        nonlocal mended
+        task = StoreTask(replace(JOURNAL, on=on), EVENTS, 0, store, codec, append_dead)
+        task.batch_records_max = 1
+        feed.runner = runner = Runner(task, feed)
+        await until(lambda: len(feed.starts) >= 4)
+        assert rows() == list(range(BROKEN_AT))
+        assert store.progress(JOURNAL.model) == {(EVENTS.name, 0): BROKEN_AT}
+        assert set(feed.starts[1:]) == {BROKEN_AT}, "it asks for the same fact again"
+        mended = True
+        await until(lambda: len(rows()) == FACTS)
+        assert runner.ready
+        await runner.stop()
+
+    asyncio.run(run())
+    assert rows() == list(range(FACTS))
