@@ -164,3 +164,20 @@ def test_every_decision_says_why() -> None:
         text = path.read_text()
         missing = [part for part in ("Context", "Choice", "Measured", "Rejected") if f"**{part}.**" not in text]
         assert not missing, f"{path.name} does not say {missing}"
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    text = (ROOT / "GUARANTEES.md").read_text()
+    promised = text.partition("## Promised")[2].partition("\n## ")[0]
+    rows = [line for line in promised.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    unshown = [row for row in rows if "::test_" not in row]
+    assert not unshown
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", text)
+    assert len(named) == text.count("::")
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    defined = {
+        (name, node.name) for name, _, tree in python("tests") for node in tree.body if isinstance(node, functions)
+    }
+    missing = [f"{path}::{test}" for path, test in named if (path, test) not in defined]
+    assert not missing
