@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from eventlog.envelope import RawRecord
-from eventlog.errors import Fenced, HandlerFailed, ServiceAway, StateUnusable
+from eventlog.errors import Fenced, HandlerFailed, OnefactError, ServiceAway, StateUnusable
 from eventlog.runtime import metrics
 from eventlog.runtime.task import PartitionTask
 
@@ -22,6 +22,10 @@ FENCED_PAUSE_S = 1.0
 """After being fenced: long enough to hear that the partition has moved, before fencing back."""
 
 log = structlog.get_logger()
+
+
+class LogShortened(OnefactError):
+    """The log ends before what was committed from it; the partition waits for somebody to decide what is true."""
 
 
 class Feed(Protocol):
@@ -136,6 +140,12 @@ class Runner:
         records = await self._take()
         if not records:
             return
+        if records[0].offset < self.next:
+            # A client whose position is past the end of the log begins anew at its start.
+            raise LogShortened(
+                f"next is {self.next}, but the log gives {records[0].offset}: it has lost what was acknowledged, and "
+                "nothing is applied twice; see GUARANTEES.md"
+            )
         started = time.monotonic()
         counts = await self.task.process(records)
         self._commit_seconds.observe(time.monotonic() - started)
@@ -174,6 +184,8 @@ class Runner:
         self._failures.inc()
         if isinstance(error, Fenced | ServiceAway | StateUnusable):
             self._log.warning("reopening", error=f"{type(error).__name__}: {error}")
+        elif isinstance(error, LogShortened):
+            self._log.error("the log is shorter than before; the partition waits", error=str(error))
         elif isinstance(error, HandlerFailed):
             self._log.error("role failed; the partition waits", error=str(error), exc_info=error.__cause__)
         else:

@@ -1,4 +1,4 @@
-"""A role that fails on a fact stops its partition: nothing is skipped, and mended code goes on at the same fact."""
+"""What stops a partition: a role that fails on a fact, and a log that has lost some. Nothing is skipped or doubled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eventlog.runtime.runner import Runner
 from eventlog.runtime.store_task import StoreTask
 from projections.stores.memory import MemoryStore
 from tests.laws.registry import MemorySchemas
-from tests.runtime.counting import CATALOG, COUNTING, JOURNAL, Counted, log_row
+from tests.runtime.counting import CATALOG, COUNTING, JOURNAL, SUMS, Counted, log_row
 
 EVENTS = COUNTING.topic("events")
 FACTS, BROKEN_AT = 5, 3
@@ -100,3 +100,40 @@ def test_a_fact_that_a_role_fails_on_is_never_skipped(monkeypatch: Any) -> None:
 
     asyncio.run(run())
     assert rows() == list(range(FACTS))
+
+
+class ResetFeed(Feed):
+    """What a client does whose position is past the end of the log: it begins at the start."""
+
+    async def start_at(self, offset: int) -> None:
+        await super().start_at(0 if offset > len(self.records) else offset)
+        self.starts[-1] = offset
+
+
+def test_a_log_that_lost_what_was_applied_is_not_applied_again() -> None:
+    codec, store = Codec(MemorySchemas(), CATALOG.message_types), MemoryStore()
+    store.prepare([SUMS.model])
+    whole = facts(codec)
+    rows = {"c": sum(range(FACTS))}
+
+    async def append_dead(*_: Any) -> None: ...
+
+    def totals() -> dict[str, int]:
+        return {row["counter_id"]: row["total"] for row in store.scan(SUMS.model)}
+
+    async def run() -> None:
+        task = StoreTask(SUMS, EVENTS, 0, store, codec, append_dead)
+        feed = ResetFeed(whole)
+        feed.runner = runner = Runner(task, feed)
+        await until(lambda: totals() == rows)
+        await runner.stop()
+        shorter = ResetFeed(whole[:2])
+        shorter.runner = again = Runner(StoreTask(SUMS, EVENTS, 0, store, codec, append_dead), shorter)
+        await until(lambda: len(shorter.starts) >= 3)
+        assert totals() == rows
+        assert set(shorter.starts) == {FACTS}
+        await again.stop()
+
+    asyncio.run(run())
+    assert totals() == rows
+    assert store.progress(SUMS.model) == {(EVENTS.name, 0): FACTS}
