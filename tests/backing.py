@@ -33,7 +33,8 @@ from deploy.stack.health import CHECKS
 from deploy.stack.home import Home
 from eventlog.settings import Settings
 
-RECOVERY_TIMEOUT_S = 60.0
+RECOVERY_TIMEOUT_S = 180.0
+"""Of a service: a broker that was killed on a busy machine takes its time."""
 
 
 class Backing(Protocol):

@@ -25,8 +25,8 @@ import time
 import traceback
 from pathlib import Path
 
-from tests.faults.case import Case
-from tests.faults.kinds import KINDS
+from tests.faults.case import Case, Skipped
+from tests.faults.kinds import KINDS, state_of
 from tests.faults.results import note, write_report
 from tests.faults.stand import Stand
 from tests.faults.yardstick import Violation
@@ -148,7 +148,7 @@ def run_cases(folder: Path, kind: str, cases: range, seed: int, plant: str | Non
         for number in cases:
             if stand is None:
                 place.mkdir(parents=True, exist_ok=True)
-                stand = Stand(place / str(number), plant=plant)
+                stand = Stand(place / str(number), state_of(kind, number), plant)
             whole = (number + 1) % WHOLE_EVERY == 0 or number == cases[-1]
             if run_case(folder, stand, kind, number, seed, whole, plant):
                 continue
@@ -167,13 +167,15 @@ def run_case(folder: Path, stand: Stand, kind: str, number: int, seed: int, whol
     """True when every invariant held."""
     started, before = time.monotonic(), stand.log.records
     case = Case(stand, kind, number, seed)
-    violation = ""
+    violation = skipped = ""
     try:
         stand.wait_ready()
         KINDS[kind].run(case)
         case.finish()
         if whole:
             case.check_whole()
+    except Skipped as why:
+        skipped = str(why)
     except Violation as found:
         violation = str(found)
     except Exception as error:
@@ -183,8 +185,9 @@ def run_case(folder: Path, stand: Stand, kind: str, number: int, seed: int, whol
         "commands": case.counts.get("input", 0), "facts": stand.log.records - before,
         "recovery_s": round(case.recovery_s, 2), "seconds": round(time.monotonic() - started, 1),
         "notes": case.notes, "counts": case.counts, "restarts": stand.restarts,
+        "state": state_of(kind, number), "skipped": skipped,
     }  # fmt: skip
-    verdict = f"VIOLATED {violation.splitlines()[0][:500]}" if violation else "ok"
+    verdict = f"VIOLATED {violation.splitlines()[0][:500]}" if violation else f"skipped, {skipped}" if skipped else "ok"
     print(
         f"{kind} {number} (SEED={seed}): {verdict}; {row['commands']} commands, {row['facts']} facts, recovered in "
         f"{row['recovery_s']} s, {row['seconds']} s; {case.notes}",

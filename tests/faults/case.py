@@ -20,6 +20,10 @@ CLAIMS_EVERY_S = 2.0
 PROCESSORS = {"trading.decider": "trading.commands", "trading.enricher": "trading.events"}
 
 
+class Skipped(Exception):
+    """The machine, or the product, does not have what the case needs."""
+
+
 @dataclass
 class Case:
     """What the kinds are written with."""

@@ -59,13 +59,15 @@ class Log:
         self.records = 0
         self.next: dict[tuple[str, int], int] = {}
         """Offset after the last record that was read."""
+        self._stuck = False
+        """The last look did not come to the end: the broker was away, and another connection is worth trying."""
         self._at_end: dict[tuple[str, int], int] = {}
         self._consumer = self._connect()
 
     def _connect(self) -> Consumer:
         consumer = Consumer(
             {"bootstrap.servers": self._servers, "group.id": "yardstick", "isolation.level": "read_committed",
-             "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "error",
+             "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "earliest",
              "fetch.wait.max.ms": 50, "log_level": 0}
         )  # fmt: skip
         metadata = consumer.list_topics(timeout=20).topics
@@ -78,6 +80,13 @@ class Log:
     def read(self, take: Callable[[Fact], None], wait_s: float = 20) -> None:
         """Hand on everything up to what are the ends now."""
         deadline = time.monotonic() + wait_s
+        if self._stuck:
+            self._consumer.close()
+            try:
+                self._consumer = self._connect()
+            except KafkaException:
+                return
+        self._stuck = True
         try:
             ends = {
                 place: self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=5)
@@ -96,6 +105,7 @@ class Log:
                     self._at_end[place] = message.offset() or 0
                     if self._at_end[place] >= ends[place][1]:
                         behind.discard(place)
+        self._stuck = bool(behind)
 
     def _hand_on(self, message: Message, place: tuple[str, int], take: Callable[[Fact], None]) -> None:
         offset = message.offset() or 0

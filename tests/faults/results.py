@@ -81,6 +81,10 @@ def table(rows: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _line(what: str, planned: int, rows: list[dict[str, Any]]) -> str:
+    left_out = {row["skipped"] for row in rows if row.get("skipped")}
+    rows = [row for row in rows if not row.get("skipped")]
+    if not rows and left_out:
+        return f"| {what} | skipped: {'; '.join(sorted(left_out))} |" + " |" * 6
     if not rows:
         return f"| {what} | 0 of {planned} |" + " |" * 6
     cases = str(len(rows)) if len(rows) >= planned else f"{len(rows)} of {planned}"

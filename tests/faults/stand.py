@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.backing import Backing, start_backing
+from tests.backing import start_backing
 from tests.faults.load import Client, Encoder
 from tests.faults.log import Log
 from tests.faults.models import Models
@@ -23,7 +24,7 @@ from tests.runtime.harness import Workers
 
 WORKERS = ("a", "b", "c")
 RECOVERY_S = 60.0
-FIRST_READY_S = 120.0
+FIRST_READY_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,15 @@ class Orders:
 class Stand:
     """Services, workers, yardstick; one after the other, any number of cases."""
 
-    def __init__(self, folder: Path, backing: Backing | None = None, plant: str | None = None) -> None:
+    def __init__(self, folder: Path, state: str = "memory", plant: str | None = None) -> None:
+        """`state` is where processors keep theirs, `memory` or `rocksdb`."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._own = backing is None
-        self.backing = backing or start_backing(folder / "services")
+        self.backing = start_backing(folder / "services")
         env = self.backing.env
         self.orders = Orders(folder / "points")
         extra = {"ONEFACT_TEST_POINTS": str(self.orders.folder), "ONEFACT_HOME": str(folder / "home")}
+        extra["ONEFACT_STATE_STORE"] = state
         if plant:
             extra["ONEFACT_TEST_PLANT"] = plant
         self.env = env | extra
@@ -98,6 +100,8 @@ class Stand:
         self.encoder = Encoder(self.registry)
         self.restarts = 0
         self._kept: set[str] = set()
+        self._names: dict[int, str] = {}
+        """Of every process that was ever started."""
         self._down_until: dict[str, float] = {}
         self._lock = threading.Lock()
         self._leaving = threading.Event()
@@ -116,7 +120,7 @@ class Stand:
     def join(self, name: str) -> None:
         """Start a worker, and from now on start it again whenever it dies."""
         with self._lock:
-            self.workers.start(name, "all")
+            self._start(name, "all")
             self._kept.add(name)
 
     def leave(self, name: str, number: int) -> None:
@@ -127,7 +131,7 @@ class Stand:
         process.send_signal(number)
         try:
             process.wait(40)
-        except TimeoutError:
+        except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
@@ -138,11 +142,28 @@ class Stand:
             self.workers.signal(name, signal.SIGKILL)
 
     def name_of(self, pid: int) -> str:
-        return next(name for name, process in self.workers.processes.items() if process.pid == pid)
+        return self._names[pid]
+
+    def _start(self, name: str, *roles: str) -> None:
+        self.workers.start(name, *roles)
+        self._names[self.workers.processes[name].pid] = name
 
     def hold_down(self, name: str, seconds: float) -> None:
         """When it dies, or has died, start it again so much later."""
         self._down_until[name] = time.monotonic() + seconds
+
+    def state_folder(self, name: str) -> Path:
+        """Where a worker keeps its state on disk."""
+        return self.folder / "home" / "state" / name
+
+    @contextlib.contextmanager
+    def without(self, name: str) -> Iterator[None]:
+        """A worker ends in order, and is started again afterwards."""
+        self.leave(name, signal.SIGTERM)
+        try:
+            yield
+        finally:
+            self.join(name)
 
     def _keep(self) -> None:
         while not self._leaving.wait(0.05):
@@ -151,7 +172,7 @@ class Stand:
                     ended = self.workers.processes[name].poll() is not None
                     if ended and time.monotonic() >= self._down_until.get(name, 0.0):
                         self.restarts += 1
-                        self.workers.start(name)
+                        self._start(name)
 
     def ready(self) -> bool:
         with self._lock:
@@ -172,15 +193,6 @@ class Stand:
         self.log.read(self.yardstick.take)
         self.yardstick.check_new()
 
-    @contextlib.contextmanager
-    def held_service(self, service: str) -> Iterator[None]:
-        """A service that is away and stays away."""
-        self.backing.take_away(service)
-        try:
-            yield
-        finally:
-            self.backing.bring_back(service)
-
     def keep_evidence(self, target: Path, **said: Any) -> None:
         """Logs of workers and services, and what was the matter."""
         target.mkdir(parents=True, exist_ok=True)
@@ -196,5 +208,4 @@ class Stand:
             if hasattr(self, each):
                 getattr(self, each).close()
         self.workers.stop()
-        if self._own:
-            self.backing.stop()
+        self.backing.stop()
