@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from io import BytesIO
 from typing import Any, Protocol
 
 import fastavro
 
 from eventlog.compiled import compile_decoder, compile_encoder
-from eventlog.errors import Poison, UnknownSchema
+from eventlog.errors import Poison, Superseded, UnknownSchema
 from eventlog.message import Message
-from eventlog.schema import Convert, from_fields, logical_types, parse_physical, record_name, schema_text, to_fields
-from eventlog.topics import RECORD_BYTES_MAX, Topic
+from eventlog.schema import (
+    Convert,
+    from_fields,
+    logical_types,
+    parse_physical,
+    record_name,
+    record_names,
+    schema_text,
+    to_fields,
+)
+from eventlog.topics import RECORD_BYTES_MAX, Topic, Upcaster
 
 MAGIC = 0
 PREFIX = struct.Struct(">bI")
+
+UPCASTS_MAX = 1000
+"""Of one record, so that upcasters that lead to one another are found out."""
 
 Encode = Callable[[Message], bytes]
 Decode = Callable[[bytes], Message]
@@ -39,12 +51,18 @@ class Codec:
     Schema ids met on the wire are resolved once, by `learn`; `decode` itself never does I/O.
     """
 
-    def __init__(self, schemas: Schemas, classes: Iterable[type[Message]]) -> None:
+    def __init__(self, schemas: Schemas, classes: Iterable[type[Message]], upcasters: Iterable[Upcaster] = ()) -> None:
         self._schemas = schemas
         self._classes = {record_name(cls): cls for cls in classes}
+        self._upcasters = {upcaster.old: upcaster for upcaster in upcasters}
+        self._earlier = {
+            **{name: Upcaster(cls, _itself) for cls in self._classes.values() for name in record_names(cls)[1:]},
+            **{name: upcaster for old, upcaster in self._upcasters.items() for name in record_names(old)},
+        }
+        """What records of names that are no longer written mean today."""
         self._own: dict[str, Any] = {}
         self._encoders: dict[type[Message], Encode] = {}
-        self._decoders: dict[int, tuple[type[Message] | None, Decode | str]] = {}
+        self._decoders: dict[int, tuple[type[Message] | Upcaster | None, Decode | str]] = {}
         for cls in self._classes.values():
             self._register(cls)
 
@@ -67,7 +85,8 @@ class Codec:
     def decode(self, value: bytes | None, topic: Topic) -> Message:
         """The message of a record's value.
 
-        Raises `Poison` when it is none of the topic's, `UnknownSchema` when `learn` has to be asked first.
+        Raises `Poison` when it is none of the topic's, `UnknownSchema` when `learn` has to be asked first, and
+        `Superseded` with the messages of now for a record of a class or a name that is no longer written.
         """
         return self._found(value, topic)(value)  # type: ignore[arg-type]  # what has a decoder is not None
 
@@ -81,7 +100,7 @@ class Codec:
             except (KeyError, TypeError):
                 found = self._found(value, topic)
                 cls = self._decoders[int.from_bytes(value[1:5], "big")][0]  # type: ignore[index]
-                read = found if wanted is None or cls in wanted else _unread
+                read = found if wanted is None or cls in wanted or isinstance(cls, Upcaster) else _unread
                 known[value[:5]] = read  # type: ignore[index]
             if len(value) > RECORD_BYTES_MAX:  # type: ignore[arg-type]
                 raise _too_large(value)  # type: ignore[arg-type]
@@ -104,11 +123,52 @@ class Codec:
         cls, decode = found
         if cls is None or isinstance(decode, str):
             raise Poison("unknown_schema", str(decode))
+        if isinstance(cls, Upcaster):
+            return self._upcasting(cls, decode, topic)
         if cls not in topic.types:
             raise Poison(
                 "wrong_schema", f"schema id {schema_id} is {record_name(cls)}, which {topic.name} does not carry"
             )
         return decode
+
+    def messages(self, value: bytes | None, topic: Topic) -> Sequence[Message]:
+        """What a record means today, for readers of a few; asks the registry where need be. Raises `Poison`."""
+        while True:
+            try:
+                return (self.decode(value, topic),)
+            except Superseded as old:
+                return old.messages
+            except UnknownSchema as unknown:
+                self.learn(unknown.schema_id)
+
+    def _upcasting(self, upcaster: Upcaster, decode: Decode, topic: Topic) -> Decode:
+        def supersede(value: bytes) -> Message:
+            # Raised, so that records of the classes of now are not asked whether they are one message or several.
+            raise Superseded(self._upcast(upcaster, decode(value), topic))
+
+        return supersede
+
+    def _upcast(self, upcaster: Upcaster, old: Message, topic: Topic) -> Sequence[Message]:
+        """What the message means today. What an upcaster may not do is a bug of its: no fact is skipped for it."""
+        found: list[Message] = []
+        waiting = list(upcaster.into(old))
+        for _ in range(UPCASTS_MAX):
+            if not waiting:
+                return found
+            message = waiting.pop(0)
+            following = self._upcasters.get(type(message))
+            name = type(message).__name__
+            if following is not None:
+                waiting[:0] = following.into(message)
+            elif type(message) not in topic.types:
+                raise Poison(
+                    "wrong_schema", f"a {type(old).__name__} is {name} today, which {topic.name} does not carry"
+                )
+            elif message.stream != old.stream:
+                raise TypeError(f"the upcaster of {type(old).__name__} puts {name} into another stream")
+            else:
+                found.append(message)
+        raise TypeError(f"the upcasters of {type(old).__name__} do not come to an end")
 
     def learn(self, schema_id: int) -> None:
         """Ask the registry for a schema id; an id that it does not know is remembered as poison.
@@ -127,7 +187,8 @@ class Codec:
             self._decoders[schema_id] = (None, f"schema id {schema_id} is no Avro schema that can be read: {error}")
             return
         name = writer.get("name") if isinstance(writer, dict) else None
-        cls = self._classes.get(str(name))
+        upcaster = self._earlier.get(str(name))
+        cls = upcaster.old if upcaster else self._classes.get(str(name))
         if cls is None:
             self._decoders[schema_id] = (None, f"schema id {schema_id} is {name}, which no domain here declares")
             return
@@ -135,7 +196,12 @@ class Codec:
         if unlike:
             self._decoders[schema_id] = (None, f"schema id {schema_id} has another type of value in {unlike}")
             return
-        self._decoders[schema_id] = (cls, _decoder(cls, writer, self._own[record_name(cls)]))
+        reader = self._own.get(record_name(cls)) or parse_physical(schema_text(cls))
+        self._decoders[schema_id] = (upcaster or cls, _decoder(cls, writer, reader))
+
+
+def _itself(message: Message) -> tuple[Message, ...]:
+    return (message,)
 
 
 def _unlike(writer: str, reader: str) -> str:

@@ -77,6 +77,10 @@ def _check(found: Catalog) -> None:
     roles: list[Role] = [*found.deciders, *found.enrichers, *found.projections]
     _unique("role", (role.name for role in roles))
     _unique("source of domain", (s.domain.name for s in found.sources))
+    written = set(found.message_types)
+    for upcaster in found.upcasters:
+        if upcaster.old in written:
+            raise OnefactError(f"an upcaster begins with {upcaster.old.__name__}, which is still written to a topic")
     declared = set(found.topics)
     for user, topic in _topics_used(found):
         if topic not in declared:

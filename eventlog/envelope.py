@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -63,6 +63,8 @@ class Meta(msgspec.Struct, frozen=True, gc=False):
     source: str = ""
     causation: str = ""
     correlation: str = ""
+    part: int = 0
+    """Which one, from 1, of several messages that an upcaster made of one record; 0 of a record that is one message."""
 
 
 def time_text(time: datetime) -> str:
@@ -154,6 +156,17 @@ def _text(raw: bytes) -> str:
 def code_version(declared: str, build: str = "") -> tuple[str, bytes]:
     """Header of a role's facts: the version it declares and, after a `+`, the build that runs, if named."""
     return CODE_VERSION, (f"{declared}+{build}" if build else declared).encode()
+
+
+def metas_of(meta: Meta, messages: Sequence[Any]) -> Iterator[tuple[Any, Meta]]:
+    """Each of the messages that upcasters made of a record, with its `Meta`.
+
+    Time and version are the record's. Where there are several, each has an id of its own: the record's, a point, its
+    part.
+    """
+    for part, message in enumerate(messages, 1):
+        own = msgspec.structs.replace(meta, type=type(message).__name__)
+        yield message, own if len(messages) == 1 else msgspec.structs.replace(own, id=f"{meta.id}.{part}", part=part)
 
 
 def event_id(stream: str, version: int) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class OnefactError(Exception):
     """Base of every error that is meant for a person; the command line prints it without a trace."""
@@ -55,6 +58,14 @@ class UnknownSchema(Exception):
     def __init__(self, schema_id: int) -> None:
         super().__init__(f"schema id {schema_id}")
         self.schema_id = schema_id
+
+
+class Superseded(Exception):
+    """A record of a class that is no longer written; `messages` are what an upcaster makes of it today."""
+
+    def __init__(self, messages: Sequence[Any]) -> None:
+        super().__init__(f"{len(messages)} messages")
+        self.messages = messages
 
 
 class HandlerFailed(Exception):

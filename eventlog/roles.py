@@ -15,7 +15,7 @@ from eventlog.message import Event
 from eventlog.models import Model
 from eventlog.operations import Operation
 from eventlog.state import StateKind
-from eventlog.topics import Domain, Topic
+from eventlog.topics import Domain, Topic, Upcaster
 
 
 class ReferenceTable(dict[str, tuple[Any, datetime]]):
@@ -148,9 +148,14 @@ class Catalog:
         return tuple(dict.fromkeys(t for topic in self.topics for t in topic.types))
 
     @property
+    def upcasters(self) -> tuple[Upcaster, ...]:
+        """Those of every domain."""
+        return tuple(u for domain in self.domains for u in domain.upcasters)
+
+    @property
     def readable_types(self) -> tuple[type[Any], ...]:
         """Those, and the classes that are only read any more, because upcasters begin with them."""
-        return self.message_types + tuple(u.old for d in self.domains for u in d.upcasters)
+        return self.message_types + tuple(upcaster.old for upcaster in self.upcasters)
 
     def topic(self, name: str) -> Topic:
         """The declared topic; raises `KeyError`."""

@@ -156,7 +156,7 @@ class Histories:
         if self._codec is None:
             self._settings.required("kafka", "registry")
             self._registry = self._registry or Registry(self._settings.registry)
-            self._codec = Codec(self._registry, self._catalog.message_types)
+            self._codec = Codec(self._registry, self._catalog.message_types, self._catalog.upcasters)
         if self._log is None:
             self._log = LogReader(self._settings)
         return self._log, self._codec

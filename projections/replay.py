@@ -107,7 +107,7 @@ def replay(
     store = stores(projection.model.store, settings)
     try:
         with _alone(settings, projection.model), Registry(settings.registry) as registry:
-            codec = Codec(registry, catalog.message_types)
+            codec = Codec(registry, catalog.message_types, catalog.upcasters)
             replaying = _Replay(projection, catalog, settings, store, codec, on_progress)
             return replaying.build_until(point) if point is not None else replaying.rebuild(accept_differences)
     finally:

@@ -10,8 +10,9 @@ import msgspec
 
 from eventlog.codec import Codec
 from eventlog.digest import plain
-from eventlog.envelope import CODE_VERSION, Record, read_meta, time_text
-from eventlog.errors import Poison, UnknownSchema
+from eventlog.envelope import CODE_VERSION, Meta, Record, metas_of, read_meta, time_text
+from eventlog.errors import Poison
+from eventlog.message import Message
 from eventlog.partition import partition_of
 from eventlog.position import Position
 from eventlog.reader import LogReader, to_record
@@ -26,15 +27,16 @@ def facts_of(stream: str, domains: Iterable[Domain], settings: Settings, *, ever
     Facts of one topic stay in the log's order; those of several are merged by the time they were written.
     """
     settings.required("kafka", "registry")
+    domains = list(domains)
     topics = [topic for domain in domains for topic in _topics(domain, everything=everything)]
     by_name = {topic.name: topic for topic in topics}
     with LogReader(settings) as reader:
         read = [list(_records(reader, topic, stream.encode())) for topic in topics]
     merged = heapq.merge(*read, key=lambda record: record.timestamp)
     with Registry(settings.registry) as registry:
-        codec = Codec(registry, dict.fromkeys(cls for topic in topics for cls in topic.types))
-        facts = [_fact(record, by_name[record.topic], codec) for record in merged]
-    return [fact for fact in facts if fact is not None]
+        upcasters = [upcaster for domain in domains for upcaster in domain.upcasters]
+        codec = Codec(registry, dict.fromkeys(cls for topic in topics for cls in topic.types), upcasters)
+        return [fact for record in merged for fact in _facts(record, by_name[record.topic], codec)]
 
 
 def _topics(domain: Domain, *, everything: bool) -> Iterator[Topic]:
@@ -58,16 +60,19 @@ def _records(reader: LogReader, topic: Topic, key: bytes) -> Iterator[Record]:
                 yield to_record(message)
 
 
-def _fact(record: Record, topic: Topic, codec: Codec) -> dict[str, Any] | None:
+def _facts(record: Record, topic: Topic, codec: Codec) -> list[dict[str, Any]]:
+    """What the record means today: one fact, several where it was split since it was written."""
     try:
         meta = read_meta(record)
-        try:
-            message = codec.decode(record.value, topic)
-        except UnknownSchema as unknown:
-            codec.learn(unknown.schema_id)
-            message = codec.decode(record.value, topic)
+        messages = codec.messages(record.value, topic)
     except Poison:
-        return None  # no fact; whoever reads the topic has it among its dead letters
+        return []  # no fact; whoever reads the topic has it among its dead letters
+    if len(messages) == 1 and type(messages[0]).__name__ == meta.type:
+        return [_fact(record, messages[0], meta)]
+    return [_fact(record, message, own) for message, own in metas_of(meta, messages)]
+
+
+def _fact(record: Record, message: Message, meta: Meta) -> dict[str, Any]:
     return {
         "type": meta.type,
         "id": meta.id,

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from eventlog.codec import Codec
 from eventlog.envelope import read_meta
-from eventlog.errors import OnefactError, Poison, UnknownSchema
+from eventlog.errors import OnefactError, Poison, Superseded, UnknownSchema
 from eventlog.reader import LogReader, to_record
 from eventlog.roles import ReferenceTable
 from eventlog.settings import Settings
@@ -119,6 +119,8 @@ class ReferenceReader:
         while not self._stopping.is_set():
             try:
                 return self._codec.decode(value, topic)
+            except Superseded as old:
+                return old.messages[-1]
             except UnknownSchema as unknown:
                 try:
                     self._codec.learn(unknown.schema_id)

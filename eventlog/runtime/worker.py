@@ -104,7 +104,7 @@ class Worker:
     def _prepare(self) -> Codec:
         provision(self._settings, self._catalog)
         self._registry = self._registry or Registry(self._settings.registry)
-        codec = Codec(self._registry, self._catalog.message_types)
+        codec = Codec(self._registry, self._catalog.message_types, self._catalog.upcasters)
         projections = [r for r in self._roles if isinstance(r, Projection)]
         for name in dict.fromkeys(p.model.store for p in projections):
             if name not in self._stores:

@@ -21,7 +21,7 @@ from eventlog.envelope import (
     header_map,
     parse_time,
 )
-from eventlog.errors import Poison, Refused
+from eventlog.errors import Poison, Refused, Superseded
 from eventlog.message import CommandAnswered, CommandRejected, Event
 from eventlog.partition import partition_of
 from eventlog.roles import Decider
@@ -88,7 +88,11 @@ class DecideStep:
 
     def _decide(self, record: RawRecord, done: Decided) -> None:
         headers = header_map(record)
-        command: Any = self.codec.decode(record.value, self.source)
+        command: Any
+        try:
+            command = self.codec.decode(record.value, self.source)
+        except Superseded as old:
+            (command,) = old.messages  # more or less than one command would have more or less than one outcome
         key, command_id = record.key, headers["ce_id"]
         assert key
         try:

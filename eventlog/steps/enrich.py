@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from eventlog.codec import Codec
-from eventlog.envelope import PASSED_ON, SPEC_VERSION, Headers, Meta, RawRecord, code_version, read_meta
-from eventlog.errors import HandlerFailed, Poison
+from eventlog.envelope import PASSED_ON, SPEC_VERSION, Headers, Meta, RawRecord, code_version, metas_of, read_meta
+from eventlog.errors import HandlerFailed, Poison, Superseded
 from eventlog.message import Event
 from eventlog.roles import Enricher, References
 from eventlog.rows import Outputs, OutRow
@@ -89,15 +89,22 @@ class EnrichStep:
         """
         done = Enriched()
         for record in records:
+            superseded: Sequence[Any] | None = None
             try:
                 meta = read_meta(record)
                 event: Any = self.codec.decode(record.value, self.source)
+            except Superseded as old:
+                superseded = old.messages
             except Poison as poison:
                 done.counts["dead"] += 1
                 done.dead(record, self.source, self.enricher.name, poison)
                 continue
             try:
-                self._enrich(event, meta, record, done)
+                if superseded is None:
+                    self._enrich(event, meta, record, done)
+                else:
+                    for part, part_meta in metas_of(meta, superseded):
+                        self._enrich(part, part_meta, record, done)
             except Exception as error:
                 raise HandlerFailed(self.enricher.name, record.topic, record.partition, record.offset, error) from error
         self._encode_last(done)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from eventlog.codec import Codec
-from eventlog.envelope import RawRecord, read_meta
-from eventlog.errors import HandlerFailed, Poison
+from eventlog.envelope import Meta, RawRecord, metas_of, read_meta
+from eventlog.errors import HandlerFailed, Poison, Superseded
 from eventlog.models import Key
-from eventlog.operations import Change, Operation, coalesce
+from eventlog.operations import Append, Change, Operation, coalesce
 from eventlog.roles import Projection
 from eventlog.rows import Outputs
 from eventlog.topics import Topic
@@ -48,6 +48,10 @@ class ProjectStep:
             try:
                 meta = read_meta(record)
                 event: Any = decode(record.value)
+            except Superseded as old:
+                operations.extend(self._of_parts(old.messages, meta, record))
+                done.counts["projected"] += 1
+                continue
             except Poison as poison:
                 done.counts["dead"] += 1
                 done.dead(record, source, self.projection.name, poison)
@@ -61,3 +65,15 @@ class ProjectStep:
         done.changes = coalesce(operations)
         done.next_offset = records[-1].offset + 1
         return done
+
+    def _of_parts(self, messages: Sequence[Any], meta: Meta, record: RawRecord) -> list[Operation]:
+        """Operations of what upcasters made of one record."""
+        try:
+            found = [o for part, own in metas_of(meta, messages) for o in self.projection.on(part, own)]
+            appended = [operation.key for operation in found if type(operation) is Append]
+            if len(set(appended)) < len(appended):
+                raise ValueError("parts of one record append rows under one key; put `meta.part` into it")
+            return found
+        except Exception as error:
+            name = self.projection.name
+            raise HandlerFailed(name, record.topic, record.partition, record.offset, error) from error
