@@ -125,6 +125,18 @@ async def test_an_owner_that_was_fenced_writes_nothing_to_its_disk(
         place = {(commands_topic.name, 0): (begin, end)}
         records = [to_record(m) for _, messages, _ in reader.batches(place) for m in messages]
     assert records
+    assert old._producer
+
+    async def lost() -> None:
+        raise ConnectionError("the broker is away")
+
+    old._producer.commit_transaction = lost
+    with pytest.raises(ConnectionError):
+        await old.process(records)
+    assert old._store._meta == before, "written before the commit"
+    assert await old.open() == begin
+    assert old._store
+    before = old._store._meta  # past what was aborted
     await new.open()
     with pytest.raises(Exception, match=r"(?i)fenced|epoch"):
         await old.process(records)
