@@ -5,10 +5,13 @@ None of them does I/O, reads a clock or draws a random number: what they need is
 
 from __future__ import annotations
 
+import inspect
+import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from eventlog.envelope import Meta
 from eventlog.message import Event
@@ -96,7 +99,8 @@ class Projection:
     """Folds facts into a read model: `on(event, meta)` returns row operations.
 
     `sources` are the topics it reads; where there are several, each sets columns of its own, because the
-    order between topics is not fixed.
+    order between topics is not fixed. The annotation of `event` says which of their types it is for: facts of
+    others are not given to it, and not even decoded.
     """
 
     domain: Domain
@@ -107,6 +111,17 @@ class Projection:
     @property
     def name(self) -> str:
         return f"{self.domain.name}.{self.model.name}"
+
+    @cached_property
+    def wanted(self) -> frozenset[type[Any]]:
+        """Types of its topics that `on` is for; all of them where the annotation does not tell."""
+        carried = frozenset(cls for topic in self.sources for cls in topic.types)
+        first = next(iter(inspect.signature(self.on).parameters), "")
+        hint = get_type_hints(self.on).get(first, Any)
+        named = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+        if not all(isinstance(each, type) and issubclass(each, Event) for each in named):
+            return carried
+        return frozenset(cls for cls in carried if issubclass(cls, tuple(named)))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class ProjectStep:
         self.projection = projection
         self.source = source
         self.codec = codec
-        self._decode = codec.decoder(source)
+        self._decode = codec.decoder(source, projection.wanted)
 
     def run(self, records: Sequence[RawRecord]) -> Projected:
         """Fold the records, which follow one another, into changes.
@@ -45,23 +45,28 @@ class ProjectStep:
         operations: list[Operation] = []
         on, decode, source = self.projection.on, self._decode, self.source
         for record in records:
+            parts: Sequence[Any] = ()
             try:
+                try:
+                    event: Any = decode(record.value)
+                except Superseded as old:
+                    event, parts = None, old.messages
+                if event is None and not parts:
+                    continue  # of a type that the projection is not for
                 meta = read_meta(record)
-                event: Any = decode(record.value)
-            except Superseded as old:
-                operations.extend(self._of_parts(old.messages, meta, record))
-                done.counts["projected"] += 1
-                continue
             except Poison as poison:
                 done.counts["dead"] += 1
                 done.dead(record, source, self.projection.name, poison)
+                continue
+            if parts:
+                operations.extend(self._of_parts(parts, meta, record))
                 continue
             try:
                 operations.extend(on(event, meta))
             except Exception as error:
                 name = self.projection.name
                 raise HandlerFailed(name, record.topic, record.partition, record.offset, error) from error
-            done.counts["projected"] += 1
+        done.counts["projected"] = len(records) - done.counts["dead"]
         done.changes = coalesce(operations)
         done.next_offset = records[-1].offset + 1
         return done
@@ -69,7 +74,8 @@ class ProjectStep:
     def _of_parts(self, messages: Sequence[Any], meta: Meta, record: RawRecord) -> list[Operation]:
         """Operations of what upcasters made of one record."""
         try:
-            found = [o for part, own in metas_of(meta, messages) for o in self.projection.on(part, own)]
+            wanted = [each for each in metas_of(meta, messages) if type(each[0]) in self.projection.wanted]
+            found = [operation for part, own in wanted for operation in self.projection.on(part, own)]
             appended = [operation.key for operation in found if type(operation) is Append]
             if len(set(appended)) < len(appended):
                 raise ValueError("parts of one record append rows under one key; put `meta.part` into it")

@@ -10,7 +10,7 @@ from eventlog.envelope import Meta, event_id
 from eventlog.memory import MemoryRows
 from eventlog.message import Event
 from eventlog.models import Row
-from eventlog.operations import coalesce
+from eventlog.operations import Operation, coalesce
 from eventlog.roles import Projection
 
 
@@ -20,11 +20,16 @@ def meta_of(event: Event, time: datetime, version: int) -> Meta:
     return Meta(event_id(stream, version), type(event).__name__, stream, time, version)
 
 
+def operations(projection: Projection, event: Event, meta: Meta) -> Iterable[Operation]:
+    """What the projection makes of a fact: nothing of one whose type it is not for."""
+    return projection.on(event, meta) if type(event) in projection.wanted else ()
+
+
 def fold(projection: Projection, facts: Iterable[tuple[Event, Meta]], cuts: Sequence[int] = ()) -> list[Row]:
     """Rows of the model after the facts, applied in batches that end at `cuts`; in one batch where there are none."""
     rows, listed = MemoryRows(projection.model), list(facts)
     edges = [0, *sorted(cuts), len(listed)]
     for start, end in pairwise(edges):
         batch = listed[start:end]
-        rows.apply(coalesce(op for event, meta in batch for op in projection.on(event, meta)))
+        rows.apply(coalesce(op for event, meta in batch for op in operations(projection, event, meta)))
     return list(rows.scan())

@@ -8,7 +8,6 @@ from typing import assert_never
 
 from eventlog.decimals import ZERO
 from eventlog.envelope import Meta
-from eventlog.message import Event
 from eventlog.models import Hash, SortedSet
 from eventlog.operations import Add, Operation, Put
 from eventlog.roles import Projection
@@ -18,14 +17,12 @@ from schemas.trading import (
     CashWithdrawn,
     PortfolioOpened,
     PortfolioValueUpdated,
-    RiskThresholdBreached,
     StockBought,
     StockSold,
-    TradeProfitCalculated,
     TradingEvent,
 )
 
-TradingFact = TradingEvent | TradeProfitCalculated | PortfolioValueUpdated | RiskThresholdBreached
+TradingFact = TradingEvent | PortfolioValueUpdated
 
 
 def on_portfolio(event: TradingFact, meta: Meta) -> Iterable[Operation]:
@@ -33,8 +30,6 @@ def on_portfolio(event: TradingFact, meta: Meta) -> Iterable[Operation]:
     match event:
         case PortfolioValueUpdated():
             return (Put((event.portfolio_id,), {"equity": event.equity}),)
-        case TradeProfitCalculated() | RiskThresholdBreached():
-            return ()
         case _:
             key = (event.portfolio_id,)
             return Add(key, _added(event)), Put(key, {"version": meta.version, "as_of": meta.time})
@@ -56,13 +51,9 @@ def _added(event: TradingEvent) -> dict[str, Decimal]:
             assert_never(event)
 
 
-def on_leaderboard(event: Event, _: Meta) -> Iterable[Operation]:
+def on_leaderboard(event: PortfolioValueUpdated, _: Meta) -> Iterable[Operation]:
     """A portfolio's place is that of its newest equity."""
-    match event:
-        case PortfolioValueUpdated():
-            return (Put((event.portfolio_id,), {"equity": event.equity}),)
-        case _:
-            return ()
+    return (Put((event.portfolio_id,), {"equity": event.equity}),)
 
 
 PORTFOLIO = Projection(

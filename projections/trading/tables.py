@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import assert_never
 
 from eventlog.envelope import Meta
-from eventlog.message import Event
 from eventlog.models import Table, Value
 from eventlog.operations import Append, Operation, Put
 from eventlog.roles import Projection
@@ -26,22 +25,14 @@ from schemas.trading import (
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def on_positions(event: Event, _: Meta) -> Iterable[Operation]:
+def on_positions(event: TradeProfitCalculated, _: Meta) -> Iterable[Operation]:
     """A position is what its last trade left; a closed one stays, for its realised profit."""
-    match event:
-        case TradeProfitCalculated():
-            return (
-                Put(
-                    (event.portfolio_id, event.symbol),
-                    {
-                        "quantity": event.quantity,
-                        "average_cost": event.average_cost,
-                        "realised_profit": event.realised_profit,
-                    },
-                ),
-            )
-        case _:
-            return ()
+    left = {
+        "quantity": event.quantity,
+        "average_cost": event.average_cost,
+        "realised_profit": event.realised_profit,
+    }
+    return (Put((event.portfolio_id, event.symbol), left),)
 
 
 def on_ledger(event: TradingEvent, meta: Meta) -> Iterable[Operation]:
@@ -64,14 +55,10 @@ def on_ledger(event: TradingEvent, meta: Meta) -> Iterable[Operation]:
     return (Append((event.portfolio_id, meta.version), values),)
 
 
-def on_risk_alerts(event: Event, meta: Meta) -> Iterable[Operation]:
+def on_risk_alerts(event: RiskThresholdBreached, meta: Meta) -> Iterable[Operation]:
     """Every crossing of a limit is a row; one event may lead to several."""
-    match event:
-        case RiskThresholdBreached():
-            key = (event.portfolio_id, event.version, event.kind, event.symbol)
-            return (Append(key, {"time": meta.time, "value": event.value, "threshold": event.threshold}),)
-        case _:
-            return ()
+    key = (event.portfolio_id, event.version, event.kind, event.symbol)
+    return (Append(key, {"time": meta.time, "value": event.value, "threshold": event.threshold}),)
 
 
 POSITIONS = Projection(

@@ -17,6 +17,7 @@ from eventlog.models import column_type
 from eventlog.operations import Append, coalesce
 from eventlog.roles import Projection
 from eventlog.testing import Fact, Log, fold, interleaved, run_samples
+from eventlog.testing.folds import operations
 
 SAMPLE_COUNT, SAMPLE_SEED = 400, 11
 PROJECTIONS = {projection.name: projection for projection in catalog().projections}
@@ -84,7 +85,9 @@ def test_stopping_anywhere_and_going_on_gives_the_same_rows(projection: Projecti
     rows = MemoryRows(projection.model)
     for start in range(0, len(facts), 37):
         list(rows.scan())
-        rows.apply(coalesce(op for event, meta in facts[start : start + 37] for op in projection.on(event, meta)))
+        rows.apply(
+            coalesce(op for event, meta in facts[start : start + 37] for op in operations(projection, event, meta))
+        )
     assert digest(rows.scan()) == one_by_one(projection)
 
 
@@ -92,7 +95,7 @@ def test_stopping_anywhere_and_going_on_gives_the_same_rows(projection: Projecti
 def test_operations_name_the_models_key_and_columns(projection: Projection) -> None:
     model, appended = projection.model, set()
     for event, meta in pairs(facts_of(projection)):
-        for operation in projection.on(event, meta):
+        for operation in operations(projection, event, meta):
             assert len(operation.key) == len(model.key)
             for column in getattr(operation, "values", ()):
                 assert column not in model.key
@@ -104,6 +107,8 @@ def test_operations_name_the_models_key_and_columns(projection: Projection) -> N
 
 @each_projection
 def test_every_type_of_its_topics_can_come(projection: Projection) -> None:
-    """A projection answers each type that its topics carry; one that it does not care for with nothing."""
+    """A projection answers each type that it says it is for; the sample has them all, and those it is not for."""
     seen = {type(event) for _, event, _ in facts_of(projection)}
+    assert projection.wanted
+    assert projection.wanted <= seen
     assert seen == {cls for topic in projection.sources for cls in topic.types}, "the sample should show every type"
