@@ -46,11 +46,10 @@ class Change:
 
     __slots__ = ("adds", "append", "puts", "removed", "reset")
 
-    def __init__(self) -> None:
-        self.reset = False
-        self.removed = False
-        self.append = False
-        self.puts: dict[str, Value] = {}
+    def __init__(self, puts: dict[str, Value] | None = None, *, append: bool = False) -> None:
+        self.reset = self.removed = False
+        self.append = append
+        self.puts: dict[str, Value] = {} if puts is None else puts
         self.adds: dict[str, Any] = {}
 
     def put(self, values: Mapping[str, Value]) -> None:
@@ -78,12 +77,16 @@ class Change:
 def coalesce(operations: Iterable[Operation]) -> dict[Key, Change]:
     """One change per row, with the same outcome as the operations in their order."""
     changes: dict[Key, Change] = {}
+    known = changes.get
     for operation in operations:
-        key = operation.key
-        change = changes.get(key)
+        key, kind = operation[0], type(operation)
+        change = known(key)
         if change is None:
+            if kind is Put or kind is Append:
+                # Most rows are touched once in a batch.
+                changes[key] = Change(dict(operation[1]), append=kind is Append)  # type: ignore[misc]
+                continue
             change = changes[key] = Change()
-        kind = type(operation)
         if kind is Put:
             change.put(operation.values)  # type: ignore[union-attr]
         elif kind is Add:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
@@ -148,32 +148,73 @@ class LogReader:
                 heard = time.monotonic()
             elif time.monotonic() - heard > TIMEOUT_S:
                 raise ServiceAway("kafka", f"{self._servers} sent nothing for {TIMEOUT_S} s")
-            by_partition: dict[Partition, list[Message]] = {}
-            reached: dict[Partition, int] = {}
-            for message in messages:
-                key, offset, error = (
-                    (message.topic() or "", message.partition() or 0),
-                    message.offset() or 0,
-                    message.error(),
-                )
-                if key not in ends:
-                    continue
-                if error is None:
-                    if offset < ends[key]:
-                        by_partition.setdefault(key, []).append(message)
-                    reached[key] = offset + 1
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name for it
-                    reached[key] = max(offset, reached.get(key, 0))
-                else:
-                    raise self._away(KafkaException(error))
-            for key, position in reached.items():
-                yield key, by_partition.get(key, []), min(position, ends[key])
+            for key, (found, position) in self._sorted(messages, ends).items():
+                if position >= ends[key]:
+                    while found and (found[-1].offset() or 0) >= ends[key]:
+                        found.pop()
+                yield key, found, min(position, ends[key])
                 if position >= ends[key]:
                     del ends[key]
                     self._consumer.incremental_unassign([TopicPartition(*key)])
 
+    def _sorted(
+        self, messages: Iterable[Message], wanted: Collection[Partition]
+    ) -> dict[Partition, tuple[list[Message], int]]:
+        """Messages by partition, with the offset that each has been read to."""
+        found: dict[Partition, list[Message]] = {}
+        reached: dict[Partition, int] = {}
+        for message in messages:
+            key = (message.topic() or "", message.partition() or 0)
+            error = message.error()
+            if error is None:
+                try:
+                    found[key].append(message)
+                except KeyError:
+                    found[key] = [message]
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name for it
+                reached[key] = message.offset() or 0
+            elif key in wanted:
+                raise self._away(KafkaException(error))
+        for key, its in found.items():
+            reached[key] = max((its[-1].offset() or 0) + 1, reached.get(key, 0))
+        return {key: (found.get(key, []), reached[key]) for key in reached if key in wanted}
+
     def _away(self, error: KafkaException) -> ServiceAway:
         return ServiceAway("kafka", f"{self._servers}: {error.args[0].str()}")
+
+
+class Unread:
+    """A client's message as a `RawRecord` that takes from it what is asked for: many are known by their value alone."""
+
+    __slots__ = ("_message", "value")
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self.value: bytes | None = message.value()
+
+    @property
+    def topic(self) -> str:
+        return self._message.topic() or ""
+
+    @property
+    def partition(self) -> int:
+        return self._message.partition() or 0
+
+    @property
+    def offset(self) -> int:
+        return self._message.offset() or 0
+
+    @property
+    def timestamp(self) -> int:
+        return self._message.timestamp()[1]
+
+    @property
+    def key(self) -> bytes | None:
+        return self._message.key()
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        return self._message.headers() or ()  # type: ignore[return-value]
 
 
 def to_record(message: Message) -> Record:

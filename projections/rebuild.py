@@ -11,10 +11,11 @@ from typing import Self
 from confluent_kafka import Message
 
 from eventlog.codec import Codec
+from eventlog.collector import seldom_meanwhile
 from eventlog.errors import Fenced, HandlerFailed, OnefactError, ServiceAway, UnknownSchema
 from eventlog.models import Key
 from eventlog.operations import Change
-from eventlog.reader import LogReader, to_record
+from eventlog.reader import LogReader, Unread
 from eventlog.roles import Projection
 from eventlog.settings import Settings
 from eventlog.sink import Progress, Sink, Store
@@ -109,15 +110,16 @@ class Rebuild:
         read_to = {place: begin for place, (begin, _) in ranges.items()}
         try:
             ends = {place: end for place, (_, end) in ranges.items()}
-            for place, messages, following in self._tail.take(ends) if self._tail else self._log.batches(ranges):
-                waiting[place] += messages
-                last = following >= ranges[place][1]
-                if last or len(waiting[place]) >= self._batch:
-                    self._fold(place, waiting[place], following, touched, until)
-                    waiting[place] = []
-                if on_advance is not None:
-                    on_advance(following - read_to[place])
-                    read_to[place] = following
+            with seldom_meanwhile():
+                for place, messages, following in self._tail.take(ends) if self._tail else self._log.batches(ranges):
+                    waiting[place] += messages
+                    last = following >= ranges[place][1]
+                    if last or len(waiting[place]) >= self._batch:
+                        self._fold(place, waiting[place], following, touched, until)
+                        waiting[place] = []
+                    if on_advance is not None:
+                        on_advance(following - read_to[place])
+                        read_to[place] = following
         finally:
             running, self._running = self._running, {}
             for future in running.values():
@@ -142,7 +144,7 @@ class Rebuild:
 
     def _projected(self, place: Place, messages: Iterable[Message], until: datetime | None) -> Projected:
         kept = messages if until is None else [m for m in messages if (time_of(m) or until) <= until]
-        records = [to_record(message) for message in kept]
+        records = [Unread(message) for message in kept]
         if not records:
             return Projected()
         step = self._steps[place[0]]

@@ -1,0 +1,208 @@
+"""Read models built anew from the log, against what the log and the stores can do without a fold between them.
+
+Two topics of facts are read: what the sample of commands leads to, made in memory by the roles' own functions and
+published as the deciders and enrichers write them, headers included.
+"""
+
+from __future__ import annotations
+
+import csv
+import gc
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from bench.harness.facts import fill_facts
+from bench.harness.model import Contest, Run, ratio
+from bench.harness.stand import BenchError, Stand
+from eventlog.codec import Codec
+from eventlog.discovery import catalog
+from eventlog.reader import LogReader
+from eventlog.registry import Registry
+from eventlog.topics import Topic
+from projections.rebuild import Rebuild
+from projections.stores import open_store
+from projections.stores.postgres import PostgresSink
+from schemas.trading import TRADING
+
+EVENTS, ENRICHED = TRADING.topic("events"), TRADING.topic("enriched")
+CONSUME_RECORDS = 10_000
+SETS, PIPELINE = 2_000_000, 16
+
+
+@dataclass(frozen=True)
+class RawConsume:
+    """The client alone: every record of the topic is fetched and handed over, and nothing is looked at."""
+
+    name: str
+    topic: Topic
+
+    @property
+    def what(self) -> str:
+        return f"confluent-kafka, `consume({CONSUME_RECORDS})` of {self.topic.name}, read_committed, nothing decoded"
+
+    def missing(self) -> str | None:
+        return None
+
+    def prepare(self, stand: Stand) -> None:
+        pass
+
+    def run(self, stand: Stand, number: int) -> Run:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": stand.settings.kafka,
+                "group.id": "bench.raw",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "queued.min.messages": 100_000,
+                "queued.max.messages.kbytes": 65_536,
+                "fetch.message.max.bytes": 4 * 1024 * 1024,
+                "check.crcs": True,
+            }
+        )
+        begun = time.perf_counter()
+        consumer.assign([TopicPartition(self.topic.name, p, 0) for p in range(self.topic.partitions)])
+        records, open_partitions = 0, self.topic.partitions
+        while open_partitions:
+            for message in consumer.consume(CONSUME_RECORDS, timeout=0.2):
+                error = message.error()
+                if error is None:
+                    records += 1
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own name for it
+                    open_partitions -= 1
+                else:
+                    raise BenchError(error.str())
+        seconds = time.perf_counter() - begun
+        consumer.close()
+        return Run({"rate": records / seconds, "records": records, "seconds": seconds})
+
+
+@dataclass(frozen=True)
+class RebuildModel:
+    """The product: what `onefact replay MODEL` does to build a version, up to the comparison with the live one."""
+
+    name: str
+    model: str
+    with_offset: bool = True
+
+    @property
+    def what(self) -> str:
+        how = "" if self.with_offset else ", its position not written and not compared"
+        return f"rebuild of {self.model} as `onefact replay` builds it, one process{how}"
+
+    def missing(self) -> str | None:
+        return None
+
+    def prepare(self, stand: Stand) -> None:
+        pass
+
+    def run(self, stand: Stand, number: int) -> Run:
+        (projection,) = (p for p in catalog().projections if p.model.name == self.model)
+        store = open_store(projection.model.store, stand.settings)
+        store.prepare([projection.model])
+        version = store.create_version(projection.model)
+        gc.collect()
+        try:
+            with Registry(stand.settings.registry) as registry, LogReader(stand.settings) as log, self._offset():
+                codec = Codec(registry, catalog().message_types)
+                target = {place: end for topic in projection.sources for place, end in log.ends(topic.name).items()}
+                with Rebuild(projection, store, version, codec, log) as rebuild:
+                    begun = time.perf_counter()
+                    rebuild.fold(target)
+                    seconds = time.perf_counter() - begun
+                    records = rebuild.records
+            rows = sum(1 for _ in store.scan(projection.model, version))
+        finally:
+            store.drop_version(projection.model, version)
+            store.close()
+        if records != sum(target.values()) or not rows:
+            raise BenchError(f"{records} of {sum(target.values())} records were folded, into {rows} rows")
+        return Run({"rate": records / seconds, "records": records, "rows": rows, "seconds": seconds})
+
+    @contextmanager
+    def _offset(self) -> Iterator[None]:
+        if self.with_offset:
+            yield
+            return
+        with patch.object(PostgresSink, "_advance", lambda *_: None):
+            yield
+
+
+@dataclass(frozen=True)
+class RedisBenchmark:
+    """The server alone, as its own tool measures it."""
+
+    name: str = "redis-benchmark"
+
+    @property
+    def what(self) -> str:
+        return f"`redis-benchmark -P {PIPELINE} -n {SETS} -r 1000000 -t set -c 50` against the same server"
+
+    def missing(self) -> str | None:
+        return None if shutil.which("redis-benchmark") else "redis-benchmark (Debian: apt-get install redis-tools)"
+
+    def prepare(self, stand: Stand) -> None:
+        pass
+
+    def run(self, stand: Stand, number: int) -> Run:
+        found = re.fullmatch(r"redis://:([^@]*)@([^:]+):(\d+)/\d+", stand.settings.redis)
+        if found is None:
+            raise BenchError("the address of Redis is not redis://:password@host:port/number")
+        password, host, port = found.groups()
+        done = subprocess.run(
+            ["redis-benchmark", "-h", host, "-p", port, "-P", str(PIPELINE), "-n", str(SETS),
+             "-r", "1000000", "-t", "set", "-c", "50", "--csv"],
+            env=stand.env(REDISCLI_AUTH=password), capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        _flush_bench_keys(stand)
+        (row,) = (row for row in csv.reader(done.stdout.splitlines()) if row and row[0] == "SET")
+        return Run({"rate": float(row[1])})
+
+
+def _flush_bench_keys(stand: Stand) -> None:
+    import redis
+
+    client: Any = redis.Redis.from_url(stand.settings.redis)
+    keys = list(client.scan_iter("key:*", count=10_000))
+    for at in range(0, len(keys), 10_000):
+        client.unlink(*keys[at : at + 10_000])
+    client.close()
+
+
+CONTEST = Contest(
+    "projections",
+    "Read models built anew from the log: Avro decoded, headers read, folded, rows and position in one transaction.",
+    (
+        RawConsume("consume-events", EVENTS),
+        RawConsume("consume-enriched", ENRICHED),
+        RebuildModel("ledger", "ledger"),
+        RebuildModel("ledger-without-offset", "ledger", with_offset=False),
+        RebuildModel("positions", "positions"),
+        RedisBenchmark(),
+        RebuildModel("portfolio", "portfolio"),
+        RebuildModel("leaderboard", "leaderboard"),
+    ),
+    (
+        ratio("positions-rebuild", "Postgres, positions (rows that change), rebuild ÷ raw consume of the same topic",
+              "positions", "consume-enriched", at_least=0.25),
+        ratio("ledger-rebuild", "Postgres, ledger (a row of 9 columns per fact), rebuild ÷ raw consume", "ledger",
+              "consume-events", at_least=0.25),
+        ratio("ledger-offset", "Postgres, ledger, offset in the transaction ÷ without", "ledger",
+              "ledger-without-offset", at_least=0.9),
+        ratio("leaderboard-rebuild", "Redis, leaderboard, facts/s ÷ `redis-benchmark -P 16` SET/s", "leaderboard",
+              "redis-benchmark", at_least=0.25),
+        ratio("portfolio-rebuild", "Redis, portfolio (5 fields and holdings), facts/s ÷ `redis-benchmark -P 16` SET/s",
+              "portfolio", "redis-benchmark", at_least=0.25),
+    ),
+    prepare=fill_facts,
+)  # fmt: skip
