@@ -31,6 +31,8 @@ BATCH_BYTES = 1 << 20
 BATCH_RECORDS_MAX = 4000
 """Of one transaction: larger ones gain little, and take longer to do again."""
 CLOSE_TIMEOUT_S = 5
+OUTPUTS = ("events", "rejections", "outcomes")
+"""Of a decider, beside its dead letters and its changelog."""
 
 
 class Step(Protocol):
@@ -79,7 +81,26 @@ class KafkaTask:
             request_timeout_ms=10_000,
         )
         await self._producer.start()  # fences the previous owner and aborts what it left open
+        await self._abort_leftovers(self._producer)
         return await asyncio.to_thread(self._recover)
+
+    def _outputs(self) -> Iterable[TopicPartition]:
+        """Every partition that this task may write to."""
+        raise NotImplementedError
+
+    async def _abort_leftovers(self, producer: AIOKafkaProducer) -> None:
+        """Abort a transaction of every partition that may hold records of one that was never ended there.
+
+        A broker that was paused can note a transaction as aborted without writing so into its partitions. Its
+        records then wait there, hidden; the next commit under this transactional id, which is the same producer
+        to the broker, would bring them to light beside those decided anew.
+        """
+        await producer.begin_transaction()
+        for output in self._outputs():
+            producer._txn_manager.maybe_add_partition_to_txn(output)  # noqa: SLF001 - else only a record can add it
+        # Partitions are added before the group, so that all of them are when this is done.
+        await producer.send_offsets_to_transaction({TopicPartition(self.topic, self.partition): 0}, self.role)
+        await producer.abort_transaction()
 
     def _recover(self) -> int:
         """Read the changelog: into the step, or its tail into the state on disk; the next input offset."""
@@ -177,6 +198,11 @@ class DecideTask(KafkaTask):
     def __init__(self, decider: Decider, partition: int, settings: Settings, codec: Codec) -> None:
         super().__init__(decider, partition, settings, codec)
         self._decider = decider
+
+    def _outputs(self) -> Iterable[TopicPartition]:
+        domain = self._decider.domain
+        written = (*(domain.topic(kind).name for kind in OUTPUTS), self._decider.source.dead.name, self._changelog)
+        return [TopicPartition(name, self.partition) for name in written]
 
     def _new_step(self) -> Step:
         self._step = DecideStep(self._decider, self._codec, self._settings.code_version, self._store)
