@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from eventlog.errors import BadInput, NotFound, OnefactError, ServiceAway
 from eventlog.reader import LogReader, to_record
 from eventlog.roles import Catalog, Decider, Enricher
-from eventlog.rows import DEAD_PREFIX, original_value
+from eventlog.rows import DEAD_PREFIX, NAME_PREFIX, original_headers, original_value, writable
 from eventlog.settings import Settings
 from eventlog.topics import Topic
 
@@ -27,7 +27,10 @@ Place = tuple[str, int, int]
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """One dead letter. `key`, `headers` and `value` are the original record's; `value` is only there when asked for."""
+    """One dead letter. `key`, `headers` and `value` are the original record's; `value` is only there when asked for.
+
+    Bytes of a header's name that are not UTF-8 are surrogates, as `surrogateescape` makes them.
+    """
 
     id: str
     code: str
@@ -42,6 +45,8 @@ class Letter(msgspec.Struct, frozen=True):
     headers: Sequence[tuple[str, bytes | None]]
     at: int
     """Offset of the letter itself, in the same partition of the topic's dead letters."""
+    cut: int | None = None
+    """Bytes of the original record, where the letter could not keep them all."""
     value: bytes | None = None
 
     @property
@@ -95,7 +100,8 @@ def retry(settings: Settings, catalog: Catalog, letter_id: str | None = None) ->
 
     Record and tombstone of the letter are one transaction, so however often it is tried, by however many, each
     record is published once. A record that several roles have given up is published once for all of them, and
-    one that some role has read is kept: publishing it again would double it there. Raises `NotFound`, `ServiceAway`.
+    one that some role has read is kept: publishing it again would double it there. So is one that cannot be written
+    as it was. Raises `NotFound`, `ServiceAway`.
     """
     topics = {topic.name: topic for topic in sources(catalog)}
     producer = _producer(settings)
@@ -109,12 +115,51 @@ def retry(settings: Settings, catalog: Catalog, letter_id: str | None = None) ->
     readers = _readers(catalog)
     kept: dict[str, str] = {}
     for place, found in list(by_place.items()):
-        content = sorted(readers.get(place[0], set()) - {letter.role for letter in found})
-        if content:
-            why = f"{', '.join(content)} has not given it up, and would see it twice; rebuild {found[0].role} instead"
+        why = _kept_because(found, readers.get(place[0], set()))
+        if why:
             kept.update({letter.id: why for letter in found})
             del by_place[place]
     return _publish(settings, producer, topics, by_place), kept
+
+
+def discard(settings: Settings, catalog: Catalog, ids: Iterable[str]) -> list[str]:
+    """Be done with these letters for good: their records are not published again. Ids of those that were still there.
+
+    A tombstone each, in transactions that fence a retry that runs at the same time, so a letter is retried or
+    discarded and never both. Raises `ServiceAway`.
+    """
+    topics = {topic.name: topic for topic in sources(catalog)}
+    wanted = set(ids)
+    producer = _producer(settings)
+    # Only now: whoever was at it before has been fenced.
+    found = [letter for letter in letters(settings, topics.values()) if letter.id in wanted]
+    done: list[str] = []
+    try:
+        for first in range(0, len(found), STEP_RECORDS):
+            step = found[first : first + STEP_RECORDS]
+            producer.begin_transaction()
+            for letter in step:
+                _finish(producer, topics[letter.topic], letter)
+            producer.commit_transaction(TRANSACTION_S)
+            done += [letter.id for letter in step]
+    except KafkaException as error:
+        with suppress(KafkaException):
+            producer.abort_transaction(TRANSACTION_S)
+        raise _failed(error, settings, len(done), "discarded") from None
+    return done
+
+
+def _kept_because(found: list[Letter], readers: set[str]) -> str:
+    """Why a record is not to be published again; empty where nothing is against it."""
+    content = sorted(readers - {letter.role for letter in found})
+    if content:
+        return f"{', '.join(content)} has not given it up, and would see it twice; rebuild {found[0].role} instead"
+    original = f"the record is {found[0].topic}, partition {found[0].partition}, offset {found[0].offset}"
+    if found[0].cut is not None:
+        return f"its {found[0].cut} bytes were too many for a letter, which has their beginning; {original}"
+    if not all(writable(name) for name, _ in found[0].headers):
+        return f"the name of a header is not UTF-8, or has a zero byte, and cannot be written; {original}"
+    return ""
 
 
 def _readers(catalog: Catalog) -> dict[str, set[str]]:
@@ -157,7 +202,7 @@ def _publish(
     except KafkaException as error:
         with suppress(KafkaException):
             producer.abort_transaction(TRANSACTION_S)
-        raise _failed(error, settings, len(done)) from None
+        raise _failed(error, settings, len(done), "published") from None
     return done + step
 
 
@@ -166,8 +211,12 @@ def _produce(producer: Producer, topic: Topic, letter: Letter, value: bytes | No
     partition = -1 if letter.key else letter.partition
     producer.produce(topic.name, value, letter.key, partition, headers=list(letter.headers))
     for each in about:
-        producer.produce(topic.dead.name, None, each.id.encode(), partition=each.partition)
+        _finish(producer, topic, each)
     producer.poll(0)
+
+
+def _finish(producer: Producer, topic: Topic, letter: Letter) -> None:
+    producer.produce(topic.dead.name, None, letter.id.encode(), partition=letter.partition)
 
 
 def _producer(settings: Settings) -> Producer:
@@ -185,17 +234,15 @@ def _producer(settings: Settings) -> Producer:
     try:
         producer.init_transactions(TRANSACTION_S)
     except KafkaException as error:
-        raise _failed(error, settings, 0) from None
+        raise _failed(error, settings, 0, "dealt with") from None
     return producer
 
 
-def _failed(error: KafkaException, settings: Settings, done: int) -> OnefactError:
+def _failed(error: KafkaException, settings: Settings, done: int, what: str) -> OnefactError:
     cause = error.args[0]
     if cause.code() in _FENCED:
-        return OnefactError(
-            f"another retry has taken over; {done} records were published before, none is published twice"
-        )
-    return ServiceAway("kafka", f"{settings.kafka}: {cause.str()}; {done} records were published before")
+        return OnefactError(f"another retry has taken over; {done} records were {what} before, none is published twice")
+    return ServiceAway("kafka", f"{settings.kafka}: {cause.str()}; {done} records were {what} before")
 
 
 def _messages(reader: LogReader, topic: Topic) -> Iterator[Message]:
@@ -205,10 +252,14 @@ def _messages(reader: LogReader, topic: Topic) -> Iterator[Message]:
 
 
 def _letter(message: Message) -> Letter | None:
-    """The letter of a record; None for a tombstone."""
+    """The letter of a record; None for a tombstone, and for what somebody else has written there."""
     record = to_record(message)
-    said = {name.removeprefix(DEAD_PREFIX): value for name, value in record.headers if name.startswith(DEAD_PREFIX)}
-    if "role" not in said:
+    said = {
+        name.removeprefix(DEAD_PREFIX): value
+        for name, value in record.headers
+        if name.startswith(DEAD_PREFIX) and not name.startswith(NAME_PREFIX)
+    }
+    if "role" not in said or not all((said.get(name) or b"").isdigit() for name in ("partition", "offset")):
         return None
 
     def text(name: str) -> str:
@@ -222,8 +273,9 @@ def _letter(message: Message) -> Letter | None:
         topic=text("topic"),
         partition=int(text("partition")),
         offset=int(text("offset")),
-        timestamp_ms=int(text("timestamp")),
+        timestamp_ms=int(text("timestamp") or -1),
         key=said.get("key"),
-        headers=tuple((name, value) for name, value in record.headers if not name.startswith(DEAD_PREFIX)),
+        headers=tuple(original_headers(record.headers)),
         at=record.offset,
+        cut=int(text("cut")) if "cut" in said else None,
     )

@@ -24,6 +24,12 @@ CODE_VERSION = "ce_codeversion"
 """Which version of a role's code made the fact; see `code_version`."""
 HEADER_BYTES_MAX = 4096
 """Of one header that is read here; a longer one makes the record poison."""
+ID_BYTES_MAX = 3 * HEADER_BYTES_MAX
+"""Of a fact's id, which is made of its stream's id, and of the id of what it came from."""
+VERSION_MAX = (1 << 63) - 1
+"""What a column of a store holds."""
+UNREADABLE_NAME = "\udcff"
+"""Stands for header names that a client gave up on; no name that can be written is like it."""
 
 
 class RawRecord(Protocol):
@@ -94,16 +100,23 @@ def parse_time(text: str) -> datetime:
         raise ValueError(f"{text!r} is not between the years 1 and 9999 in UTC") from None
 
 
-def header_map(record: RawRecord) -> Mapping[str, bytes]:
-    """A record's headers by name.
+_KNOWN = frozenset(
+    {*REQUIRED, *PASSED_ON, DECIDED, CODE_VERSION, "ce_subject", "ce_sequence", "ce_causationid", "ce_correlationid"}
+)
 
-    Raises `Poison` when the key or a required header is missing.
+
+def header_map(record: RawRecord) -> Mapping[str, bytes]:
+    """A record's headers by name; of several with one name the last.
+
+    Raises `Poison` when the key or a required header is missing, or when the name of a header is no text.
     """
     if not record.key:
         raise Poison("no_key", "the record has no key")
     if len(record.key) > HEADER_BYTES_MAX:
         raise Poison("bad_header", f"the key has {len(record.key)} bytes, over the limit of {HEADER_BYTES_MAX}")
     headers: dict[str, bytes] = dict(record.headers)  # type: ignore[arg-type]
+    if not headers.keys() <= _KNOWN:
+        headers = _by_name(record)
     try:
         complete = all(_required(headers))
     except KeyError:
@@ -111,6 +124,20 @@ def header_map(record: RawRecord) -> Mapping[str, bytes]:
     if not complete:
         missing = next(name for name in REQUIRED if not headers.get(name))
         raise Poison("missing_header", f"the record has no {missing} header")
+    return headers
+
+
+def _by_name(record: RawRecord) -> dict[str, bytes]:
+    """Headers among which are names that are not ours: each as both clients read it."""
+    headers: dict[str, bytes] = {}
+    for name, value in record.headers:
+        # To librdkafka a name ends at a zero byte. It must be the same record to whoever reads it.
+        text = name.partition("\0")[0]
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Poison("bad_header", "the name of a header is not UTF-8") from None
+        headers[text] = value  # type: ignore[assignment]
     return headers
 
 
@@ -123,14 +150,14 @@ def read_meta(record: RawRecord) -> Meta:
         causation, correlation = headers.get("ce_causationid", b""), headers.get("ce_correlationid", b"")
         sequence = headers.get("ce_sequence")
         if (
-            given and kind and source and key and headers["ce_specversion"]
+            given and kind and source and key and headers["ce_specversion"] and headers.keys() <= _KNOWN
             # Together under what each may have: no need to ask of each.
             and len(given) + len(kind) + len(source) + len(key) + len(causation) + len(correlation) <= HEADER_BYTES_MAX
         ):  # fmt: skip
             time = datetime.fromisoformat(headers["ce_time"].decode())
             if time.tzinfo is UTC:
                 return Meta(
-                    given.decode(), kind.decode(), key.decode(), time, int(sequence) if sequence else 0,
+                    given.decode(), kind.decode(), key.decode(), time, _version(sequence) if sequence else 0,
                     source.decode(), causation.decode(), correlation.decode(),
                 )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -143,22 +170,33 @@ def _read_with_care(record: RawRecord) -> Meta:
     headers = header_map(record)
     try:
         return Meta(
-            id=_text(headers["ce_id"]),
+            id=_text(headers["ce_id"], ID_BYTES_MAX),
             type=_text(headers["ce_type"]),
             stream=_text(record.key or b""),
             time=parse_time(_text(headers["ce_time"])),
-            version=int(headers.get("ce_sequence") or 0),
+            version=_version(headers.get("ce_sequence") or b"0"),
             source=_text(headers["ce_source"]),
-            causation=_text(headers.get("ce_causationid") or b""),
+            causation=_text(headers.get("ce_causationid") or b"", ID_BYTES_MAX),
             correlation=_text(headers.get("ce_correlationid") or b""),
         )
     except ValueError as error:
         raise Poison("bad_header", f"the key or a header cannot be read: {error}") from None
 
 
-def _text(raw: bytes) -> str:
-    if len(raw) > HEADER_BYTES_MAX:
-        raise ValueError(f"{len(raw)} bytes, over the limit of {HEADER_BYTES_MAX}")
+def check_passed_on(headers: Mapping[str, bytes]) -> None:
+    """Raise `Poison` when facts could not be read any more that take over headers of this command."""
+    try:
+        _text(headers["ce_id"])
+        for name in ("ce_correlationid", *PASSED_ON):
+            if headers.get(name):
+                _text(headers[name])
+    except ValueError as error:
+        raise Poison("bad_header", f"ce_id or a header that is passed on cannot be read: {error}") from None
+
+
+def _text(raw: bytes, limit: int = HEADER_BYTES_MAX) -> str:
+    if len(raw) > limit:
+        raise ValueError(f"{len(raw)} bytes, over the limit of {limit}")
     return raw.decode()
 
 
@@ -176,6 +214,12 @@ def metas_of(meta: Meta, messages: Sequence[Any]) -> Iterator[tuple[Any, Meta]]:
     for part, message in enumerate(messages, 1):
         own = msgspec.structs.replace(meta, type=type(message).__name__)
         yield message, own if len(messages) == 1 else msgspec.structs.replace(own, id=f"{meta.id}.{part}", part=part)
+
+
+def _version(raw: bytes) -> int:
+    if not raw.isdigit() or len(raw) > 19 or (version := int(raw)) > VERSION_MAX:
+        raise ValueError(f"ce_sequence is {raw[:40]!r}, no version")
+    return version
 
 
 def event_id(stream: str, version: int) -> str:

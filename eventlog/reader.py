@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from eventlog.envelope import Record
+from eventlog.envelope import UNREADABLE_NAME, Record
 from eventlog.errors import ServiceAway
 from eventlog.settings import Settings
 
@@ -214,7 +215,25 @@ class Unread:
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]:
-        return self._message.headers() or ()  # type: ignore[return-value]
+        return headers_of(self._message)
+
+
+def headers_of(message: Message) -> Sequence[tuple[str, bytes | None]]:
+    """A message's headers, whatever their names are.
+
+    Where a name is not UTF-8 the client raises, and has left a list with null pointers in the message that ends the
+    process when it is looked at: it is replaced by one header of a name that makes the record one for the dead letters.
+    """
+    try:
+        return _headers(message) or ()
+    except SystemError:
+        message.set_headers([(UNREADABLE_NAME, b"")])
+        return _headers(message) or ()
+
+
+# Not `message.headers()`: where that is called often, the interpreter calls the client's function without a look at
+# whether it has raised, and the error would come up at whatever is done next.
+_headers: Callable[[Message], Sequence[tuple[str, bytes | None]] | None] = operator.methodcaller("headers")
 
 
 def to_record(message: Message) -> Record:
@@ -226,5 +245,5 @@ def to_record(message: Message) -> Record:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        message.headers() or (),  # type: ignore[arg-type]  # the client always gives a list of (str, bytes)
+        headers_of(message),
     )

@@ -9,6 +9,7 @@ from eventlog.envelope import DECIDED
 from eventlog.errors import UnknownSchema
 from eventlog.message import CommandAnswered, CommandRejected
 from eventlog.position import Position
+from eventlog.reader import headers_of
 from eventlog.rows import DEAD_PREFIX
 from eventlog.topics import Domain
 from producers.outcome import Accepted, DeadLettered, Outcome, Refused
@@ -45,11 +46,11 @@ class DomainAnswers:
     def outcome(self, kind: Kind, message: Any) -> Outcome:
         """The answer that a record is; raises `Poison` when it is none."""
         if kind == "event":
-            headers = dict(message.headers())
+            headers: dict[str, Any] = dict(headers_of(message))
             position = Position.of(self.events, message.partition(), message.offset() + 1)
             return Accepted(message.key().decode(), int(headers["ce_sequence"]), str(position))
         if kind == "dead":
-            headers = dict(message.headers())
+            headers = dict(headers_of(message))
             return DeadLettered(headers[DEAD_PREFIX + "code"].decode(), headers[DEAD_PREFIX + "reason"].decode())
         fact = self._decode(kind, message.value())
         if isinstance(fact, CommandRejected):
@@ -70,7 +71,7 @@ class DomainAnswers:
 
     def take(self, kind: Kind, message: Any) -> bool:
         """Hand a record to the one that waits for it; True when somebody did."""
-        headers = dict(message.headers() or ())
+        headers = dict(headers_of(message))
         if kind == "dead":
             key, command_id = headers.get(DEAD_PREFIX + "key"), headers.get("ce_id")
         else:

@@ -203,7 +203,7 @@ class AnswerReader:
                 answers, kind = self._kinds[message.topic()]
                 try:
                     settled |= answers.take(kind, message)
-                except (Poison, ValueError, KeyError):
+                except (Poison, ValueError, KeyError, TypeError):
                     continue  # no answer of a decider
             if settled:
                 self._changed.notify_all()

@@ -21,7 +21,7 @@ from eventlog.models import Key
 from eventlog.operations import Change
 from eventlog.partition import partition_of
 from eventlog.position import Position
-from eventlog.reader import LogReader, to_record
+from eventlog.reader import LogReader, headers_of, to_record
 from eventlog.registry import Registry
 from eventlog.roles import Catalog, Projection
 from eventlog.settings import Settings
@@ -93,7 +93,7 @@ def step_run(step: ProjectStep, records: Sequence[Record]) -> dict[Key, Change]:
 
 def time_of(message: Message) -> datetime | None:
     """A record's time; None where it cannot be read, which makes the record one for the dead letters."""
-    for name, value in reversed(message.headers() or ()):
+    for name, value in reversed(headers_of(message)):
         if name == "ce_time":
             try:
                 return parse_time(value.decode()) if isinstance(value, bytes) else None

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from eventlog.errors import BadInput, OnefactError, ServiceAway
 from eventlog.position import Position
-from eventlog.reader import TIMEOUT_S, LogReader
+from eventlog.reader import TIMEOUT_S, LogReader, headers_of
 from eventlog.roles import Catalog, Decider, Enricher, Projection
 from eventlog.settings import Settings
 from eventlog.sink import Store
@@ -257,14 +257,14 @@ class Lineage:
         with self._lock:
             reader = self._reader()
             after = {
-                dict(message.headers() or ()).get("ce_id")
+                dict(headers_of(message)).get("ce_id")
                 for _, batch, _ in reader.batches({(source, partition): (offset, 1 << 62)})
                 for message in batch
             }
             if after:
                 for _, batch, _ in reader.batches({(output, partition): (0, end)}):
                     for message in batch:
-                        if dict(message.headers() or ()).get("ce_causationid") in after:
+                        if dict(headers_of(message)).get("ce_causationid") in after:
                             return int(message.offset() or 0)
         return end
 

@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka.consumer import fetcher
 
 from eventlog.envelope import Record
+from eventlog.runtime.records import Batches
 
 
 class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # it has no types
@@ -19,5 +20,6 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # it ha
 
 
 def install() -> None:
-    """Have fetchers use it: they make their parser by its name in their module, and there is no other way in."""
+    """Have fetchers use both: they make their parsers by their names in their module, and there is no other way in."""
     fetcher.PartitionRecords = PartitionRecords
+    fetcher.MemoryRecords = Batches

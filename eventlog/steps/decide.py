@@ -12,11 +12,11 @@ import msgspec
 from eventlog.codec import Codec
 from eventlog.envelope import (
     DECIDED,
-    HEADER_BYTES_MAX,
     PASSED_ON,
     SPEC_VERSION,
     Headers,
     RawRecord,
+    check_passed_on,
     code_version,
     header_map,
     parse_time,
@@ -102,8 +102,7 @@ class DecideStep:
             raise Poison("bad_header", f"ce_time or the key cannot be read: {error}") from None
         if stream != getattr(command, command.stream_field):
             raise Poison("wrong_key", f"the key is not the command's {command.stream_field}")
-        if len(command_id) > HEADER_BYTES_MAX:
-            raise Poison("bad_header", f"ce_id has {len(command_id)} bytes, over the limit of {HEADER_BYTES_MAX}")
+        check_passed_on(headers)
         draft = done.drafts.get(key)
         if draft is None:
             draft = Draft(self._stream(key, record.partition))

@@ -8,7 +8,17 @@ from typing import Any
 import msgspec
 
 from eventlog.codec import Codec
-from eventlog.envelope import PASSED_ON, SPEC_VERSION, Headers, Meta, RawRecord, code_version, metas_of, read_meta
+from eventlog.envelope import (
+    PASSED_ON,
+    SPEC_VERSION,
+    Headers,
+    Meta,
+    RawRecord,
+    code_version,
+    header_map,
+    metas_of,
+    read_meta,
+)
 from eventlog.errors import HandlerFailed, Poison, Superseded
 from eventlog.message import Event
 from eventlog.roles import Enricher, References
@@ -180,15 +190,15 @@ def _bytes_of(row_bytes: int) -> int:
     return 300 + 4 * row_bytes
 
 
-_TAKEN_OVER = frozenset({"ce_time", "ce_correlationid", *PASSED_ON})
+_TAKEN_OVER = ("ce_time", "ce_correlationid", *PASSED_ON)
 
 
 def _because(record: RawRecord) -> Headers:
     """What a fact takes over from the one that led to it: when, and because of what."""
-    taken: Headers = []
-    for name, value in record.headers:
-        if name in _TAKEN_OVER:
-            taken.append((name, value or b""))
-        elif name == "ce_id":
-            taken.append(("ce_causationid", value or b""))
+    headers = header_map(record)
+    taken: Headers = [("ce_causationid", headers["ce_id"])]
+    for name in _TAKEN_OVER:
+        value = headers.get(name)
+        if value is not None:
+            taken.append((name, value))
     return taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from eventlog import dead
 from eventlog.discovery import catalog
@@ -20,6 +21,7 @@ from eventlog.errors import NotFound, OnefactError, Poison
 from eventlog.rows import dead_letter
 from eventlog.settings import Settings
 from tests.cli.conftest import Onefact
+from tests.runtime.batches import produce_raw
 from tests.runtime.harness import read_all
 
 COMMANDS = catalog().topic("trading.commands")
@@ -136,6 +138,75 @@ def test_a_fact_that_some_role_has_read_is_not_published_again(onefact: Onefact,
     retried, kept = dead.retry(settings, catalog(), ids[0])
     assert (sorted(retried), kept) == (sorted(ids), {})
     assert len([r for r in read_all(settings, EVENTS) if r.key == key]) == before + 1
+
+
+def test_what_is_discarded_is_gone_and_published_no_more(onefact: Onefact, settings: Settings) -> None:
+    letter, key = poison(onefact, settings)
+    other, other_key = poison(onefact, settings, b"\x00\x00\x00\x00\x01 cut")
+    asked = onefact("dead", "discard", letter)
+    assert (asked.code, "--yes" in asked.err) == (2, True)
+    assert onefact("dead", "show", letter).code == 0, "not without being asked"
+    done = onefact("dead", "discard", letter, "--yes", "--json")
+    assert (done.code, done.json()) == (0, {"discarded": [letter]})
+    assert onefact("dead", "show", letter).code == 1
+    assert onefact("dead", "retry", letter).code == 1
+    assert onefact("dead", "discard", letter, "--yes").code == 1
+    assert onefact("dead", "show", other).code == 0
+    tombstones = [r for r in read_all(settings, COMMANDS.dead) if r.key == letter.encode() and r.value is None]
+    assert len(tombstones) == 1
+    assert (count(settings, key), count(settings, other_key)) == (1, 1)
+
+
+def test_all_of_a_topic_or_of_one_code_are_discarded(onefact: Onefact, settings: Settings) -> None:
+    bad, cut = poison(onefact, settings)[0], poison(onefact, settings, b"\x00\x00\x00\x00\x01 cut")[0]
+    code = onefact("dead", "show", cut, "--json").json()["code"]
+    assert code != "bad_magic"
+    every = {e["id"]: e["code"] for e in onefact("dead", "list", "trading.commands", "--json").json()}
+    elsewhere = {e["id"] for e in onefact("dead", "list", "--json").json()} - every.keys()
+    done = onefact("dead", "discard", "--all-of", "trading.commands", "--reason", "bad_magic", "--yes", "--json")
+    assert set(done.json()["discarded"]) == {e for e, why in every.items() if why == "bad_magic"} >= {bad}
+    assert onefact("dead", "show", cut).code == 0
+    said = onefact("dead", "discard", "--all-of", "trading.commands", "--yes")
+    assert said.out.startswith("discarded ")
+    assert {e["id"] for e in onefact("dead", "list", "--json").json()} == elsewhere
+    again = onefact("dead", "discard", "--all-of", "trading.commands", "--yes", "--json")
+    assert (again.code, again.json()) == (0, {"discarded": []})
+
+
+@pytest.mark.parametrize("words", [(), ("x", "--all-of", "trading.commands"), ("x", "--reason", "bad_magic")])
+def test_what_to_discard_must_be_said(onefact: Onefact, words: tuple[str, ...]) -> None:
+    assert onefact("dead", "discard", *words, "--yes").code == 2
+
+
+def test_a_discard_ends_a_retry_that_runs(settings: Settings, onefact: Onefact) -> None:
+    letter, key = poison(onefact, settings)
+    running = dead._producer(settings)
+    assert dead.discard(settings, catalog(), [letter]) == [letter]
+    running.begin_transaction()
+    running.produce(COMMANDS.name, b"again", key)
+    with pytest.raises(KafkaException):
+        running.commit_transaction(30)
+    assert count(settings, key) == 1
+
+
+def test_headers_are_shown_as_they_were(onefact: Onefact, settings: Settings) -> None:
+    before = {each["id"] for each in onefact("dead", "list", "--json").json()}
+    key = uuid4().hex.encode() + b"\xff"
+    headers = [(b"caf\xe9", b"\xff"), (b"onefact_dead_partition", b"x"), (b"twice", b"1"), (b"twice", None)]
+    asyncio.run(produce_raw(settings.kafka, COMMANDS.name, [(key, b"\x00", headers)], 0))
+    (letter,) = until(lambda: {e["id"] for e in onefact("dead", "list", "--json").json()} - before)
+    shown = onefact("dead", "show", letter, "--json").json()
+    exact = [[base64.b64decode(part) if part else None for part in each] for each in shown["headers_base64"]]
+    assert exact == [list(each) for each in headers]
+    assert base64.b64decode(shown["key_base64"]) == key
+    assert shown["headers"]["caf\\xe9"] == "\ufffd"
+    assert "caf\\xe9" in onefact("dead", "show", letter).out
+
+
+def test_what_somebody_else_wrote_among_the_letters_is_none(onefact: Onefact, settings: Settings) -> None:
+    letter, _ = poison(onefact, settings)
+    produce(settings, COMMANDS.dead.name, b"k", b"v", [("onefact_dead_role", b"x"), ("onefact_dead_offset", b"y")], 0)
+    assert onefact("dead", "show", letter).code == 0
 
 
 def test_a_topic_without_dead_letters_is_named(onefact: Onefact) -> None:

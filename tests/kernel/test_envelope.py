@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 
 from eventlog.envelope import (
     HEADER_BYTES_MAX,
+    ID_BYTES_MAX,
     REQUIRED,
+    UNREADABLE_NAME,
     Headers,
     Meta,
     Record,
     _read_with_care,
+    check_passed_on,
     command_headers,
     event_id,
     header_map,
@@ -83,8 +86,15 @@ def test_a_missing_key_is_poison() -> None:
         ("ce_id", b"\xff"),
         ("ce_type", b"\xc3"),
         ("ce_sequence", b"x"),
-        ("ce_id", b"x" * (HEADER_BYTES_MAX + 1)),
+        ("ce_sequence", b"-1"),
+        ("ce_sequence", b"1_0"),
+        ("ce_sequence", b"9223372036854775808"),
+        ("ce_sequence", b"1" * 5000),
+        ("ce_id", b"x" * (ID_BYTES_MAX + 1)),
+        ("ce_source", b"x" * (HEADER_BYTES_MAX + 1)),
         ("ce_correlationid", b"\xff"),
+        ("x\udcff", b""),
+        (UNREADABLE_NAME, b""),
     ],
 )
 def test_a_header_that_cannot_be_read_is_poison(name: str, value: bytes) -> None:
@@ -93,10 +103,12 @@ def test_a_header_that_cannot_be_read_is_poison(name: str, value: bytes) -> None
 
 some = st.sampled_from([b"", b"a", b"\xff", b"7", b"x" * 1000, b"x" * HEADER_BYTES_MAX, b"x" * (HEADER_BYTES_MAX + 1)])
 moments = st.sampled_from([b"2024-01-02T03:04:05Z", b"2024-01-02T03:04:05.000006+02:00", b"2024-01-02T03:04:05", b"?"])
-sequences = st.sampled_from([b"", b"12", b"x", b"-1"])
+sequences = st.sampled_from(
+    [b"", b"12", b"x", b"-1", b"1_0", b" 1", b"9223372036854775807", b"9223372036854775808", b"1" * 5000]
+)
 
 
-@given(st.dictionaries(st.sampled_from([*REQUIRED, "ce_causationid", "ce_correlationid"]), some), moments, sequences,
+@given(st.dictionaries(st.sampled_from([*REQUIRED, "ce_causationid", "ce_correlationid", "mine", "ce_id\0", "\udcff"]), some), moments, sequences,
        st.sampled_from([b"", None, b"s", b"\xff", b"k" * 4097]))  # fmt: skip
 def test_the_short_way_through_the_headers_reads_what_the_careful_one_reads(
     given: dict[str, bytes], moment: bytes, sequence: bytes, key: bytes | None
@@ -116,6 +128,25 @@ def outcome(read: Callable[[Record], Meta], record: Record) -> Meta | str:
 def test_a_header_without_a_value_is_poison_where_one_is_needed() -> None:
     assert poison([*without("ce_id"), ("ce_id", None)]) == "missing_header"  # type: ignore[list-item]
     assert read_meta(record([*HEADERS, ("ce_causationid", None)])).causation == ""  # type: ignore[list-item]
+
+
+def test_a_name_ends_at_a_zero_byte_as_librdkafkas_do() -> None:
+    assert header_map(record([*without("ce_id"), ("ce_id\0x", b"c1")]))["ce_id"] == b"c1"
+    assert header_map(record([*HEADERS, ("ce_id\0x", b"last")]))["ce_id"] == b"last"
+    assert header_map(record([*HEADERS, ("mine\0\udcff", b"1")]))["mine"] == b"1"
+
+
+def test_the_last_header_of_a_name_counts() -> None:
+    assert read_meta(record([*HEADERS, ("ce_id", b"last")])).id == "last"
+    assert poison([*HEADERS, ("ce_id", None)]) == "missing_header"  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("name", ["ce_id", "ce_correlationid", "ce_tenant", "traceparent"])
+def test_what_facts_take_over_must_be_readable_there(name: str) -> None:
+    check_passed_on(header_map(record(HEADERS)))
+    for value in (b"\xff", b"x" * (HEADER_BYTES_MAX + 1)):
+        with pytest.raises(Poison, match="bad_header"):
+            check_passed_on(header_map(record(changed(name, value))))
 
 
 def test_a_key_that_cannot_be_read_is_poison() -> None:
