@@ -1,0 +1,1 @@
+"""Poison: records that nobody can read, among commands, facts and prices that must not suffer for them."""
