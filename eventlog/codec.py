@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from io import BytesIO
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ from eventlog.schema import (
 from eventlog.topics import RECORD_BYTES_MAX, Topic, Upcaster
 
 MAGIC = 0
+UNKNOWN_MAX = 50_000
+"""Schema ids remembered that the registry does not know; more than any batch has records."""
 PREFIX = struct.Struct(">bI")
 
 UPCASTS_MAX = 1000
@@ -63,6 +66,7 @@ class Codec:
         self._own: dict[str, Any] = {}
         self._encoders: dict[type[Message], Encode] = {}
         self._decoders: dict[int, tuple[type[Message] | Upcaster | None, Decode | str]] = {}
+        self._unknown: deque[int] = deque()
         for cls in self._classes.values():
             self._register(cls)
 
@@ -170,6 +174,15 @@ class Codec:
                 found.append(message)
         raise TypeError(f"the upcasters of {type(old).__name__} do not come to an end")
 
+    def learn_all(self, values: Iterable[bytes | None]) -> None:
+        """Learn every schema id of these records: a batch is read again once, however many it has.
+
+        Raises as `learn` does.
+        """
+        for value in values:
+            if value and len(value) >= PREFIX.size and value[0] == MAGIC:
+                self.learn(int.from_bytes(value[1:5], "big"))
+
     def learn(self, schema_id: int) -> None:
         """Ask the registry for a schema id; an id that it does not know is remembered as poison.
 
@@ -180,6 +193,9 @@ class Codec:
         text = self._schemas.lookup(schema_id)
         if text is None:
             self._decoders[schema_id] = (None, f"the registry does not know schema id {schema_id}")
+            self._unknown.append(schema_id)
+            if len(self._unknown) > UNKNOWN_MAX:
+                self._decoders.pop(self._unknown.popleft(), None)
             return
         try:
             writer = parse_physical(text)

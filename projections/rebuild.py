@@ -151,8 +151,8 @@ class Rebuild:
         while True:
             try:
                 done = step.run(records)
-            except UnknownSchema as unknown:
-                self._codec.learn(unknown.schema_id)
+            except UnknownSchema:
+                self._codec.learn_all(record.value for record in records)
             except HandlerFailed as failed:
                 raise OnefactError(f"{failed}; nothing was switched") from failed
             else:

@@ -214,7 +214,7 @@ class DecideTask(KafkaTask):
         if self._store is not None:
             # Off the event loop, which heartbeats and the other partitions need.
             await asyncio.to_thread(step.recall, {record.key for record in records if record.key})
-        done = await with_schemas(self._codec, lambda: step.run(records))
+        done = await with_schemas(self._codec, lambda: step.run(records), records)
         await self._producer.begin_transaction()
         appended = await self._append_outputs(done, {})
         # Outcomes carry the events' offsets, so that a repeated command is answered with the same position.
@@ -262,7 +262,7 @@ class EnrichTask(KafkaTask):
         if self._store is not None:
             # Off the event loop, which heartbeats and the other partitions need.
             await asyncio.to_thread(step.recall, {record.key for record in records if record.key})
-        done = await with_schemas(self._codec, lambda: step.run(records))
+        done = await with_schemas(self._codec, lambda: step.run(records), records)
         await self._producer.begin_transaction()
         await self._append_outputs(done, self._topics)
         await self._commit(step.changelog(done), done.next_offset)

@@ -42,7 +42,7 @@ class StoreTask:
 
     async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         step = self._step
-        done = await with_schemas(self._codec, lambda: step.run(records))
+        done = await with_schemas(self._codec, lambda: step.run(records), records)
         for topic, rows in done.rows.items():
             # Before the commit: one that is written twice replaces itself, one that is lost would be gone.
             await self._append_dead(topic, self.partition, rows)

@@ -35,10 +35,10 @@ class PartitionTask(Protocol):
         """Let go of the partition; never raises."""
 
 
-async def with_schemas(codec: Codec, run: Callable[[], T]) -> T:
-    """Run a step, asking the registry (off the event loop) for schema ids met for the first time."""
+async def with_schemas(codec: Codec, run: Callable[[], T], records: Sequence[RawRecord]) -> T:
+    """Run a step over records, asking the registry (off the event loop) for schema ids met for the first time."""
     while True:
         try:
             return run()
-        except UnknownSchema as unknown:
-            await asyncio.to_thread(codec.learn, unknown.schema_id)
+        except UnknownSchema:
+            await asyncio.to_thread(codec.learn_all, [record.value for record in records])

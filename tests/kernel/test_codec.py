@@ -140,6 +140,17 @@ def test_an_id_that_is_not_known_is_asked_for_once() -> None:
     assert schemas.lookups == [77]
 
 
+def test_a_batch_is_asked_for_at_once_and_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventlog.codec.UNKNOWN_MAX", 10)
+    codec = Codec(MemorySchemas(), [Placed])
+    known = len(codec._decoders)
+    codec.learn_all([None, b"", b"x", b"\x01\0\0\0\x05", *(b"\0" + n.to_bytes(4, "big") for n in range(100, 125))])
+    assert len(codec._decoders) == known + 10
+    assert poison(b"\0" + (124).to_bytes(4, "big"), codec=codec) == "unknown_schema"
+    with pytest.raises(UnknownSchema):
+        codec.decode(b"\0" + (100).to_bytes(4, "big"), TOPIC)
+
+
 def test_a_known_id_is_never_asked_for() -> None:
     schemas = MemorySchemas()
     codec = Codec(schemas, [Placed])
