@@ -273,7 +273,7 @@ def test_keys_of_all_kinds(settings: Settings, codec: Codec, workers: Workers, c
     everything_read(settings, workers)
     never_restarted(workers)
     assert events_of(settings, counter) == [f"{counter}/keys"]
-    assert codes(settings, counter)["counting.decider"] == Counter(wrong_key=2, bad_header=1)
+    assert codes(settings, counter)["counting.decider"] == Counter(wrong_key=1, bad_header=2)
     about = [x for x in letters(settings, [COMMANDS]) if x.code == "no_key" and ("ce_subject", key) in x.headers]
     assert [letter.key for letter in about] in ([None, b""], [b"", None])
 

@@ -64,29 +64,38 @@ class Judge:
         if not all(headers.get(name) for name in REQUIRED):
             return "missing_header"
         found = self.avro.judge(record.value(), topic)  # type: ignore[arg-type]
-        command = topic == "trading.commands"
-        if command and isinstance(found, str):
+        if topic != "trading.commands":
+            return found if self.readable(key, headers) else "bad_header"
+        if isinstance(found, str):
             return found
-        if command and key != found[1]["portfolio_id"].encode():  # type: ignore[index,call-overload]
-            return "wrong_key"
         try:
-            for name in ("ce_correlationid", *(("ce_tenant", "traceparent") if command else ("ce_source", "ce_type"))):
-                text(headers.get(name))
-            text(headers["ce_id"], 4096 if command else 12288)
-            if command and (key, headers["ce_id"]) in seen:
-                return "repeated"
+            stream = key.decode()
             moment(headers["ce_time"])
-            if not command:
-                key.decode()
-                text(headers.get("ce_causationid"), 12288)
-                sequence = headers.get("ce_sequence") or b"0"
-                if not sequence.isdigit() or int(sequence) >= 1 << 63:
-                    return "bad_header"
+            if stream != found[1]["portfolio_id"]:
+                return "wrong_key"
+            for name in ("ce_id", "ce_correlationid", "ce_tenant", "traceparent"):
+                text(headers.get(name))
         except ValueError:
             return "bad_header"
-        if command:
-            seen.add((key, headers["ce_id"]))
+        if (key, headers["ce_id"]) in seen:
+            return "repeated"
+        seen.add((key, headers["ce_id"]))
         return found
+
+    @staticmethod
+    def readable(key: bytes, headers: dict[str, Any]) -> bool:
+        """Whether a fact says who, when and because of what."""
+        sequence = headers.get("ce_sequence") or b"0"
+        try:
+            key.decode()
+            moment(headers["ce_time"])
+            for name in ("ce_source", "ce_type", "ce_correlationid"):
+                text(headers.get(name))
+            for name in ("ce_id", "ce_causationid"):
+                text(headers.get(name), 12288)
+        except ValueError:
+            return False
+        return bool(sequence.isdigit()) and int(sequence) < 1 << 63
 
     def check(self) -> dict[str, Any]:
         """Hold what must be against what is; raises `AssertionError` saying which record."""
