@@ -246,6 +246,12 @@ class EnrichTask(KafkaTask):
         self._references = references
         self._topics = {topic.name: topic for topic in catalog.topics}
 
+    def _outputs(self) -> Iterable[TopicPartition]:
+        source = self._enricher.source
+        written = (self._enricher.domain.topic("enriched").name, source.dead.name, self._changelog)
+        own = [TopicPartition(name, self.partition) for name in written]
+        return own + [TopicPartition(t.name, p) for t in self._enricher.also for p in range(t.partitions)]
+
     def _new_step(self) -> Step:
         build = self._settings.code_version
         self._step = EnrichStep(self._enricher, self._codec, self._references.tables, build, self._store)
