@@ -47,6 +47,7 @@ def _wrong(value: Any, expected: str) -> TypeError:
     return TypeError(f"{value!r:.80} is {type(value).__name__}, not {expected}")
 
 
+_TENS = {f"_ten_{scale}": Decimal(10) ** scale for scale in range(100)}
 _GLOBALS = {
     "_len": _length, "_varint": varint, "_micros": time_to_micros, "_inexact": _inexact, "_wrong": _wrong,
     "_SMALL": _SMALL,
@@ -66,7 +67,7 @@ def compile_encoder(cls: type[msgspec.Struct], prefix: bytes) -> Callable[[Any],
     source = "\n".join(
         ["def encode(m):", *("    " + line for line in body), f"    return b''.join(({', '.join(parts)},))"]
     )
-    scope: dict[str, Any] = {**_GLOBALS, "_prefix": prefix}
+    scope: dict[str, Any] = {**_GLOBALS, **_TENS, "_prefix": prefix}
     exec(compile(source, f"<encoder of {cls.__name__}>", "exec"), scope)  # noqa: S102 - made of field names alone
     encode: Callable[[Any], bytes] = scope["encode"]
     return encode
@@ -91,7 +92,7 @@ def _value_lines(hint: Any, number: int) -> list[str] | None:
         if not isinstance(digits, Digits):
             return _value_lines(base, number)
         return [
-            f"s = v.scaleb({digits.scale})",
+            f"s = v * _ten_{digits.scale}",
             "i = int(s)",
             f"if i != s: raise _inexact(v, {digits.scale})",
             "n = (i.bit_length() >> 3) + 1",

@@ -69,6 +69,7 @@ class DecideStep:
             )
             for cls in domain.events
         }
+        self._decode = codec.decoder(decider.source)
         self._decide_command, self._evolve = decider.decide, decider.evolve
 
     def run(self, records: Sequence[RawRecord]) -> Decided:

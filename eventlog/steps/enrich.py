@@ -66,6 +66,7 @@ class EnrichStep:
         self._ce_source = ("ce_source", f"onefact/{enricher.name}".encode())
         self._ce_code = code_version(enricher.version, build)
         self._also = {cls: topic.name for topic in enricher.also for cls in topic.types}
+        self._decode = codec.decoder(self.source)
         self._decode_state = msgspec.msgpack.Decoder(enricher.state | None).decode
         self._decode_entry = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode
         self._encode = msgspec.msgpack.Encoder().encode
@@ -102,7 +103,7 @@ class EnrichStep:
             superseded: Sequence[Any] | None = None
             try:
                 meta = read_meta(record)
-                event: Any = self.codec.decode(record.value, self.source)
+                event: Any = self._decode(record.value)
             except Superseded as old:
                 superseded = old.messages
             except Poison as poison:

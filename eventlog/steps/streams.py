@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from eventlog.envelope import Headers
 from eventlog.rows import OutRow
 from eventlog.state import Recent, StateStore
 
@@ -15,6 +16,9 @@ WINDOW = 1000
 
 Outcome = tuple[int, int, str | None, str | None]
 """Version after the command, offset after its last event (-1 for none), code and reason of a refusal."""
+
+
+NO_HEADERS: Headers = []
 
 
 class ChangelogEntry(msgspec.Struct, array_like=True, gc=False):
@@ -108,13 +112,10 @@ class Streams:
     def row(self, key: bytes, draft: Draft) -> OutRow:
         """The changelog's record of what a batch did to the stream."""
         touch = draft.base.touch + 1
-        entry = ChangelogEntry(
-            touch,
-            draft.version,
-            msgspec.Raw(self._encode(draft.state)),
-            [(command_id, *outcome) for command_id, outcome in draft.fresh.items()],
-        )
-        return key + (touch % WINDOW).to_bytes(2, "big"), self._encode(entry), []
+        outcomes = [(command_id, *outcome) for command_id, outcome in draft.fresh.items()]
+        # The fields of a `ChangelogEntry`, in their order, written in one go.
+        value = self._encode((touch, draft.version, draft.state, outcomes))
+        return key + (touch % WINDOW).to_bytes(2, "big"), value, NO_HEADERS
 
     def commit(self, drafts: dict[bytes, Draft]) -> None:
         """Take over what a batch changed: only now that its transaction has been committed."""

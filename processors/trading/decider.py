@@ -138,7 +138,7 @@ def _sell(command: SellStock, portfolio: Portfolio) -> StockSold:
 def _open_at(command: TradingCommand, state: Portfolio | None, time: datetime) -> Portfolio:
     if state is None:
         raise Refused("unknown_portfolio", f"there is no portfolio {command.portfolio_id[:ID_LENGTH_MAX]!r}")
-    if state.last - time > LATENESS_MAX:
+    if time < state.last and state.last - time > LATENESS_MAX:
         raise Refused("too_old", f"{time.isoformat()} is over a day before the last event, {state.last.isoformat()}")
     return state
 
@@ -170,11 +170,16 @@ def _payable(amount: Decimal, portfolio: Portfolio) -> None:
 
 def _storable(number: Decimal, what: str) -> None:
     if not fits(number):
-        raise Refused("too_many_digits", f"{what} would have more than 26 digits before the point")
+        raise _too_many_digits(what)
+
+
+def _too_many_digits(what: str) -> Refused:
+    return Refused("too_many_digits", f"{what} would have more than 26 digits before the point")
 
 
 def _room(symbol: str, quantity: Decimal, portfolio: Portfolio) -> None:
-    _storable(quantity, f"shares of {symbol}")
+    if not fits(quantity):
+        raise _too_many_digits(f"shares of {symbol}")
     shares = portfolio.shares
     if len(shares) >= POSITIONS_MAX and symbol not in shares:
         raise Refused("too_many_positions", f"a portfolio has at most {POSITIONS_MAX} open positions")
