@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, getcontext
 from typing import Any
 
 from confluent_kafka import Message
@@ -167,6 +167,7 @@ class Judge:
         return Counter(accepted=accepted.total(), refused=refused.total())
 
     def check_models(self, taken: dict[str, list[tuple[Message, str, dict[str, Any]]]]) -> None:
+        getcontext().prec = 200
         cash: dict[str, Decimal] = defaultdict(Decimal)
         holdings: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
         ledger = set()
@@ -178,12 +179,17 @@ class Judge:
             if "symbol" in data:
                 holdings[pid][data["symbol"]] -= sign * data["quantity"]
         prices = {data["symbol"]: data["price"] for _, _, data in taken["market.prices"]}
+        held = {n: h for n, shares in holdings.items() if (h := {s: q for s, q in shares.items() if q})}
         with Reader(self.settings) as reader:
             rows = {row["portfolio_id"]: row for row in reader.read("portfolio")}  # type: ignore[union-attr,index,call-overload]
-            assert {n: r["cash"] for n, r in rows.items() if r["cash"] is not None} == dict(cash)
-            assert {n: r["holdings"] for n, r in rows.items() if r["holdings"]} == {
-                n: h for n, held in holdings.items() if (h := {s: q for s, q in held.items() if q})
-            }
-            read = {(r["portfolio_id"], r["version"], r["type"]) for r in reader.read("ledger")}  # type: ignore[union-attr,index,call-overload]
-            assert read == ledger
-            assert {r["symbol"]: r["price"] for r in reader.read("prices")} == prices  # type: ignore[union-attr,index,call-overload]
+            same("cash", {n: r["cash"] for n, r in rows.items() if r["cash"] is not None}, cash)
+            same("holdings", {n: r["holdings"] for n, r in rows.items() if r["holdings"]}, held)
+            read = {(r["portfolio_id"], r["version"]): r["type"] for r in reader.read("ledger")}  # type: ignore[union-attr,index,call-overload]
+            same("ledger", read, {(pid, version): kind for pid, version, kind in ledger})
+            same("prices", {r["symbol"]: r["price"] for r in reader.read("prices")}, prices)  # type: ignore[union-attr,index,call-overload]
+
+
+def same(what: str, found: dict[Any, Any], due: dict[Any, Any]) -> None:
+    """Fail, naming some of what differs."""
+    differing = [key for key in found.keys() | due.keys() if found.get(key) != due.get(key)]
+    assert not differing, f"{what}: {[(k, found.get(k), due.get(k)) for k in differing[:3]]!r} of {len(differing)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import fastavro
@@ -41,6 +42,23 @@ class Log:
         return made
 
 
+PLACES = 12
+DECIMAL_BYTES_MAX = 40
+
+
+def exact(schema: dict[str, Any]) -> tuple[Any, list[str]]:
+    """The schema with its decimals as bytes, and which fields they are: fastavro rounds to the declared precision."""
+    fields, decimals = [], []
+    for given in schema["fields"]:
+        kind = given["type"]
+        if isinstance(kind, dict) and kind.get("logicalType") == "decimal":
+            assert kind["scale"] == PLACES
+            decimals.append(given["name"])
+            kind = "bytes"
+        fields.append(given | {"type": kind})
+    return fastavro.parse_schema(schema | {"fields": fields}), decimals
+
+
 class Avro:
     """Schemas as the registry has them."""
 
@@ -48,10 +66,13 @@ class Avro:
         self.registry = registry
         self.ids: dict[str, int] = {}
         self._schemas: dict[int, Any] = {}
+        self._exact: dict[int, tuple[Any, list[str]]] = {}
         for subject in httpx.get(f"{registry}/subjects", timeout=10).json():
             found = httpx.get(f"{registry}/subjects/{subject}/versions/latest", timeout=10).json()
             self.ids[subject.rsplit(".", 1)[-1]] = found["id"]
-            self._schemas[found["id"]] = fastavro.parse_schema(json.loads(found["schema"]))
+            schema = json.loads(found["schema"])
+            self._schemas[found["id"]] = fastavro.parse_schema(schema)
+            self._exact[found["id"]] = exact(schema)
 
     def encode(self, name: str, data: dict[str, Any]) -> bytes:
         out = io.BytesIO()
@@ -73,10 +94,16 @@ class Avro:
         if name not in TYPES[topic]:
             return "wrong_schema"
         source = io.BytesIO(value[5:])
+        plain, decimals = self._exact[int.from_bytes(value[1:5], "big")]
         try:
-            data: Any = fastavro.schemaless_reader(source, schema, None)
+            data: Any = fastavro.schemaless_reader(source, plain, None)
         except Exception:
             return "bad_avro"
+        for field_ in decimals:
+            if len(data[field_]) > DECIMAL_BYTES_MAX:
+                return "bad_avro"
+            digits = str(int.from_bytes(data[field_], "big", signed=True))
+            data[field_] = Decimal(f"{digits}E-{PLACES}")
         return (name, data) if source.tell() == len(value) - 5 else "bad_avro"
 
 
