@@ -16,7 +16,8 @@ from eventlog.runtime import metrics
 from eventlog.runtime.task import PartitionTask
 
 BUFFER_RECORDS_MAX = 20_000
-"""Of one partition; above it the partition is not fetched."""
+BUFFER_BYTES_MAX = 32 * 1024 * 1024
+"""Of one partition, in records and in bytes of their values; above either the partition is not fetched."""
 BACKOFF_S_MIN, BACKOFF_S_MAX = 0.1, 5.0
 FENCED_PAUSE_S = 1.0
 """After being fenced: long enough to hear that the partition has moved, before fencing back."""
@@ -56,6 +57,7 @@ class Runner:
         self._feed = feed
         self._buffer: deque[list[RawRecord]] = deque()
         self._buffered = 0
+        self._bytes = 0
         self._fetched = 0
         self._wake = asyncio.Event()
         self._held = False
@@ -78,9 +80,10 @@ class Runner:
         """Take records that follow the ones offered before."""
         self._buffer.append(records)
         self._buffered += len(records)
+        self._bytes += _bytes_of(records)
         self._fetched = records[-1].offset + 1
         self._wake.set()
-        if self._buffered >= BUFFER_RECORDS_MAX:
+        if self._full:
             self._feed.pause()
 
     async def hold(self) -> None:
@@ -128,6 +131,7 @@ class Runner:
         self.next = await self.task.open()
         self._buffer.clear()
         self._buffered = 0
+        self._bytes = 0
         self._fetched = self.next
         self._moved = True
         self.ready = True
@@ -152,6 +156,10 @@ class Runner:
         self.next = records[-1].offset + 1
         self._count(records, counts)
 
+    @property
+    def _full(self) -> bool:
+        return self._buffered >= BUFFER_RECORDS_MAX or self._bytes >= BUFFER_BYTES_MAX
+
     async def _take(self) -> list[RawRecord]:
         """Everything that is waiting, up to the task's limit: the busier, the larger the commits."""
         if not self._buffer or self._held:
@@ -172,9 +180,10 @@ class Runner:
             records = records[:limit]
         while self._buffer and len(records) + len(self._buffer[0]) <= limit:
             records = records + self._buffer.popleft()
-        was_full = self._buffered >= BUFFER_RECORDS_MAX
+        was_full = self._full
         self._buffered -= len(records)
-        if was_full and self._buffered < BUFFER_RECORDS_MAX:
+        self._bytes -= _bytes_of(records)
+        if was_full and not self._full:
             self._feed.resume()
         return records
 
@@ -208,3 +217,7 @@ class Runner:
             self._lag_seconds.set(0)
         elif timestamp_ms is not None:
             self._lag_seconds.set(max(0.0, time.time() - timestamp_ms / 1000))
+
+
+def _bytes_of(records: Sequence[RawRecord]) -> int:
+    return sum([len(value) for record in records if (value := record.value) is not None])

@@ -1,4 +1,4 @@
-"""`SEED=7 RECORDS=200000 python -m tests.faults.poison`; what came of it is kept in `RUN`/poison.md."""
+"""`SEED=7 RECORDS=310000 python -m tests.faults.poison`; what came of it is kept in `RUN`/poison.md."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ no worker restarted; most memory before and after: {memory}. Violations: 0.
 
 def main() -> int:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 31))
-    count = int(os.environ.get("RECORDS") or 200_000)
+    count = int(os.environ.get("RECORDS") or 310_000)
     target = Path(os.environ.get("RUN") or ".faults")
     print(f"SEED={seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="onefact-poison-") as name:

@@ -69,7 +69,7 @@ class Campaign:
                 for _ in range(max(1, count // 12)):
                     key, value, headers = self.maker.valid(topic, 0)
                     names = [(name.encode(), content) for name, content in headers]
-                    batch.append((key, value, [*names, (self.rng.randbytes(3) + b"\xff", b"1")]))
+                    batch.append((key, value, [*names, (self.rng.randbytes(3).replace(b"\0", b"0") + b"\xff", b"1")]))
                 asyncio.run(produce_raw(self.settings.kafka, topic, batch, partition))
 
     def wait(self, workers: Workers, timeout_s: float) -> float:

@@ -1,0 +1,78 @@
+"""What a partition holds ahead of its task has an end, in records and in bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+
+from eventlog.envelope import RawRecord, Record
+from eventlog.runtime import runner
+from eventlog.runtime.runner import Runner
+
+
+class Task:
+    """Waits with its first batch until it is let go."""
+
+    role, topic, partition, batch_records_max = "r", "t", 0, 10
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.seen: list[int] = []
+
+    async def open(self) -> int:
+        return 0
+
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+        await self.go.wait()
+        self.seen += [record.offset for record in records]
+        return {}
+
+    async def close(self) -> None: ...
+
+
+class Feed:
+    paused = False
+
+    async def start_at(self, offset: int) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def end(self) -> int | None:
+        return None
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not done():  # noqa: ASYNC110 - turns of the loop are what is waited for
+            await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("size", "fetches"), [(runner.BUFFER_BYTES_MAX // 20 + 1, 2), (None, 2000)])
+async def test_a_full_buffer_pauses_its_partition_until_there_is_room(size: int | None, fetches: int) -> None:
+    value = None if size is None else bytes(size)
+    task, feed = Task(), Feed()
+    run = Runner(task, feed)
+    try:
+        await until(lambda: run.ready)
+        offset = 0
+        for number in range(fetches):
+            assert not feed.paused, number
+            run.offer([Record("t", 0, offset + i, 0, b"k", value, ()) for i in range(10)])
+            offset += 10
+        assert feed.paused
+        task.go.set()
+        await until(lambda: len(task.seen) == offset)
+        await until(lambda: not feed.paused)
+        assert task.seen == list(range(offset))
+        assert (run._buffered, run._bytes) == (0, 0)
+    finally:
+        await run.stop()
