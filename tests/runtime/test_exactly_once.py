@@ -63,10 +63,10 @@ def check_invariants(settings: Settings, codec: Codec, prefix: str, published: l
     totals: Counter[str] = Counter()
     events = COUNTING.topic("events")
     for record in read_all(settings, events):
+        if not (record.key or b"").startswith(prefix.encode() + b"-"):
+            continue  # other tests' records, of which some cannot be read
         event = codec.decode(record.value, events)
         assert isinstance(event, Counted)
-        if not event.counter_id.startswith(prefix + "-"):
-            continue
         stream = decided.setdefault(event.counter_id, [])
         stream.append((header(record, "ce_causationid"), event.number))
         totals[event.counter_id] += event.number
@@ -76,12 +76,12 @@ def check_invariants(settings: Settings, codec: Codec, prefix: str, published: l
     doubled: dict[str, list[int]] = {}
     enriched = COUNTING.topic("enriched")
     for record in read_all(settings, enriched):
+        if not (record.key or b"").startswith(prefix.encode() + b"-"):
+            continue
         fact = codec.decode(record.value, enriched)
         doubled.setdefault(fact.counter_id, []).append(fact.number)  # type: ignore[attr-defined]
         assert fact.count == len(doubled[fact.counter_id])  # type: ignore[attr-defined]
-    assert {k: v for k, v in doubled.items() if k.startswith(prefix + "-")} == {
-        counter: [2 * number for _, number in rows] for counter, rows in expected.items()
-    }
+    assert doubled == {counter: [2 * number for _, number in rows] for counter, rows in expected.items()}
 
 
 def test_workers_come_and_go(settings: Settings, codec: Codec, workers: Workers) -> None:
