@@ -19,12 +19,19 @@ from eventlog.codec import PREFIX, Codec
 from eventlog.compiled import compile_decoder, long_at, varint
 from eventlog.discovery import catalog
 from eventlog.errors import Poison
-from eventlog.schema import DECIMAL_BYTES_MAX, from_fields, parse_physical, record_name, schema_text
+from eventlog.schema import DECIMAL_BYTES_MAX, avro_schema, from_fields, parse_physical, record_name, schema_text
 from eventlog.topics import RECORD_BYTES_MAX, Topic
 from tests.laws.registry import MemorySchemas
 from tests.laws.values import messages
 
-TYPES = catalog().message_types
+def flat(cls: type[Any]) -> bool:
+    """Whether no field holds a list, a map or a record: those are left to fastavro."""
+    kinds = [field["type"] for field in avro_schema(cls)["fields"]]
+    inner = [part for kind in kinds for part in (kind if isinstance(kind, list) else [kind])]
+    return not any(isinstance(kind, dict) and kind["type"] in ("array", "map", "record") for kind in inner)
+
+
+TYPES = tuple(cls for cls in catalog().message_types if flat(cls))
 SCHEMAS = MemorySchemas()
 CODEC = Codec(SCHEMAS, TYPES)
 each_class = pytest.mark.parametrize("cls", TYPES, ids=record_name)
@@ -45,7 +52,7 @@ def compiled(cls: type[Any], raw: bytes) -> Any:
 @cache
 def decoder(cls: type[Any]) -> Any:
     decode = compile_decoder(cls, 0, unreadable)
-    assert decode is not None, "every message of the domains here is one that can be compiled"
+    assert decode is not None, "every flat message is one that can be compiled"
     return decode
 
 
