@@ -24,6 +24,7 @@ from eventlog.topics import RECORD_BYTES_MAX, Topic
 from tests.laws.registry import MemorySchemas
 from tests.laws.values import messages
 
+
 def flat(cls: type[Any]) -> bool:
     """Whether no field holds a list, a map or a record: those are left to fastavro."""
     kinds = [field["type"] for field in avro_schema(cls)["fields"]]
