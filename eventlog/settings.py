@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     """libpq URL, with credentials."""
     redis: str = ""
     """redis:// URL, with credentials."""
+    s3: str = ""
+    """Object storage of the archive: `http[s]://KEY:SECRET@HOST[:PORT]/BUCKET[?region=NAME]`."""
     replication_factor: int = 1
     """Of the topics that are created; 3 on a cluster that must survive a broker."""
     unsafe_stores: bool = False

@@ -1,4 +1,4 @@
-"""Real Kafka, registry, Postgres and Redis for end-to-end tests: `start_backing(folder)` is all they need.
+"""Real Kafka, registry, Postgres, Redis and S3 for end-to-end tests: `start_backing(folder)` is all they need.
 
     backing = start_backing(tmp_path_factory.mktemp("backing"))
     try:
@@ -10,7 +10,7 @@
 
 Containers where a Docker engine answers, else the embedded stack (`ONEFACT_TEST_BACKING=embedded` or
 `containers` decides it). Start it once for a session: it takes seconds. Topics and schemas are not
-there: call `eventlog.provision.provision(settings)`. Services: kafka, registry, postgres, redis.
+there: call `eventlog.provision.provision(settings)`. Services: kafka, registry, postgres, redis, s3.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ RECOVERY_TIMEOUT_S = 180.0
 
 
 class Backing(Protocol):
-    """The four services, wherever they run."""
+    """The services, wherever they run."""
 
     env: dict[str, str]
-    """ONEFACT_STACK=external, ONEFACT_KAFKA, _REGISTRY, _POSTGRES, _REDIS, and an ONEFACT_HOME of its own."""
+    """ONEFACT_STACK=external, ONEFACT_KAFKA, _REGISTRY, _POSTGRES, _REDIS, _S3, and an ONEFACT_HOME of its own."""
 
     def settings(self) -> dict[str, Any]:
         """The same as keyword arguments of `Settings`."""

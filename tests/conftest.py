@@ -17,7 +17,7 @@ hypothesis.settings.load_profile("onefact")
 
 @pytest.fixture(scope="session")
 def backing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backing]:
-    """The four real services, started once."""
+    """The real services, started once."""
     started = start_backing(tmp_path_factory.mktemp("backing"))
     yield started
     started.stop()

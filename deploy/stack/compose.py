@@ -20,12 +20,13 @@ from deploy.stack.model import Missing, NotUp, Progress
 from eventlog.settings import StackKind
 
 COMPOSE_FILE = Path(__file__).parents[1] / "compose.yaml"
-SLOTS = {"postgres": 3, "redis": 4, "kafka": 0, "registry": 2}
+SLOTS = {"postgres": 3, "redis": 4, "kafka": 0, "registry": 2, "s3": 10}
 IMAGES = {
     "kafka": ("apache/kafka:4.3.1", "onefact/kafka:43.1"),
     "registry": ("apicurio/apicurio-registry:3.3.3", "onefact/registry:3.3.3"),
     "postgres": ("postgres:18", "onefact/postgres:18"),
     "redis": ("valkey/valkey:9", "onefact/redis:9"),
+    "s3": ("chrislusf/seaweedfs:4.48", "onefact/s3:4.48"),
 }
 """Official, and as deploy/images/build.sh makes it; ONEFACT_<SERVICE>_IMAGE names another."""
 KAFKA = {
@@ -81,6 +82,7 @@ class Project:
             "KAFKA_ENV": str(kafka),
             "POSTGRES_PASSWORD": self.home.secret("postgres"),
             "REDIS_PASSWORD": self.home.secret("redis"),
+            "S3_PASSWORD": self.home.secret("s3"),
         }
         write_private(self.variables, _lines(values))
         options = OPTIONS | KAFKA | {"advertised.listeners": self._advertised()}
@@ -148,6 +150,7 @@ class ComposeStack:
             "redis": f"redis://:{home.secret('redis')}@{at['redis']}/0",
             "kafka": at["kafka"],
             "registry": f"http://{at['registry']}/apis/ccompat/v7",
+            "s3": f"http://onefact:{home.secret('s3')}@{at['s3']}/onefact",
         }
         self.services = [ComposeService(project, name, addresses[name]) for name in SLOTS]
 

@@ -51,7 +51,11 @@ class ExternalStack:
     kind: StackKind = "external"
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
-        self.services = [ExternalService(name, addresses[name]) for name in health.CHECKS]
+        self.services = [
+            ExternalService(name, addresses[name])
+            for name in health.CHECKS
+            if addresses.get(name) or name not in health.OPTIONAL
+        ]
 
     def addresses(self) -> Mapping[str, str]:
         return {service.name: service.address for service in self.services}

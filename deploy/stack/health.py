@@ -91,10 +91,25 @@ def redis_server(url: str) -> bool:
         return False
 
 
+def s3(url: str) -> bool:
+    """True when the object store answers, be it that it wants to know who asks."""
+    parts = urlsplit(url)
+    if not parts.hostname or not port_open(parts.hostname, parts.port or _PORTS[parts.scheme]):
+        return False
+    try:
+        with httpx.Client(verify=parts.scheme == "https", timeout=TIMEOUT_S) as client:
+            asked = client.get(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "/healthz", "", "")))
+            return asked.status_code < 500
+    except httpx.HTTPError:
+        return False
+
+
 def worker_ready(port: int) -> bool:
     """True when the worker says that it has recovered and is at work."""
     return _answers_200(f"http://127.0.0.1:{port}/ready")
 
 
-CHECKS = {"kafka": kafka, "registry": registry, "postgres": postgres, "redis": redis_server}
+CHECKS = {"kafka": kafka, "registry": registry, "postgres": postgres, "redis": redis_server, "s3": s3}
 """Service -> question to ask at its address."""
+OPTIONAL = frozenset({"s3"})
+"""Those of somebody else that may be left out: nothing but the archive needs them."""

@@ -71,6 +71,7 @@ def test_everything_is_healthy_and_no_password_is_shown(settings: Settings) -> N
     home = Home(settings.home)
     assert home.secret("postgres") not in str(found)
     assert home.secret("redis") not in str(found)
+    assert home.secret("s3") not in str(found)
 
 
 def test_the_settings_of_stack_json_reach_every_service(settings: Settings) -> None:
@@ -148,6 +149,7 @@ def test_no_password_is_an_argument(settings: Settings) -> None:
         arguments = " ".join(psutil.Process(pid).cmdline())
         assert home.secret("postgres") not in arguments
         assert home.secret("redis") not in arguments
+        assert home.secret("s3") not in arguments
 
 
 def test_a_worker_that_cannot_start_is_named_with_its_log(settings: Settings) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from deploy.stack import Missing, Status, WorkerSpec, cache, down, java, status, up
 from deploy.stack.embedded.base import HOST
+from deploy.stack.external import ExternalStack
 from deploy.stack.home import Home
 from deploy.stack.model import silent
 from deploy.stack.plan import parse_workers
@@ -129,3 +130,9 @@ def test_logs_stay_small(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.trim_logs()
     assert home.log("kafka").stat().st_size == 0
     assert (home.logs / "kafka.log.1").stat().st_size == 101
+
+
+def test_object_storage_of_somebody_else_may_be_left_out() -> None:
+    given = {"kafka": "k:1", "registry": "http://r", "postgres": "postgresql://p", "redis": "redis://r", "s3": ""}
+    assert "s3" not in ExternalStack(given).addresses()
+    assert ExternalStack(given | {"s3": "http://a:b@s/c"}).addresses()["s3"] == "http://a:b@s/c"

@@ -9,10 +9,11 @@ from deploy.stack.embedded.kafka import Kafka
 from deploy.stack.embedded.postgres import Postgres
 from deploy.stack.embedded.redis import Redis
 from deploy.stack.embedded.registry import Registry
+from deploy.stack.embedded.s3 import S3
 from deploy.stack.home import Home
 from eventlog.settings import StackKind
 
-SERVICES: Sequence[type[EmbeddedService]] = (Postgres, Redis, Kafka, Registry)
+SERVICES: Sequence[type[EmbeddedService]] = (Postgres, Redis, Kafka, Registry, S3)
 """A new service is one module beside these and one entry here; its ports are its own slots."""
 
 
