@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= embedded
 STAMP := .venv/.installed
 
-.PHONY: setup test demo check faults bench
+.PHONY: setup test demo check faults faults-plants bench
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## the virtual environment, exactly as locked; .venv/bin/onefact
@@ -34,6 +34,9 @@ check: setup  ## style, types, layers; nothing is started
 
 faults: setup  ## real faults against real services, invariants after each; SEED, KIND, CASES, CASE, JOBS, PLANT: tests/faults/__main__.py
 	.venv/bin/python -m tests.faults
+
+faults-plants: setup  ## each planted bug alone, until the campaign finds it; SEED, PLANTS="name ..."
+	.venv/bin/python -m tests.faults.plants
 
 bench: setup  ## the product beside its peers, to bench/RESULTS.md; ROWS="decider ...", COMMANDS, PAIRS
 	.venv/bin/python -m bench

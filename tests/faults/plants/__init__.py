@@ -1,1 +1,1 @@
-"""Planted bugs, a module each: `plant()` patches the product in the worker that runs it. Nothing else reads them."""
+"""Planted bugs, a module each: `plant()` patches the product in its worker. `_table` says what finds them."""

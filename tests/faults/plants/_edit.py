@@ -1,4 +1,4 @@
-"""Planting by the source: a bug is the few lines in which it differs from the product, and fails where they are gone."""
+"""Planting by the source: a bug is the few lines in which it differs; where those are gone, planting fails."""
 
 from __future__ import annotations
 

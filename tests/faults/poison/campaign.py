@@ -102,10 +102,17 @@ def peak_mb(workers: Workers) -> dict[str, int]:
     return found
 
 
-def run(settings: Settings, env: dict[str, str], folder: Path, rng: random.Random, count: int) -> dict[str, Any]:
-    """The campaign with workers of its own; raises `AssertionError` where something is not as it must be."""
+def run(
+    settings: Settings,
+    env: dict[str, str],
+    folder: Path,
+    rng: random.Random,
+    count: int,
+    module: str = "deploy.worker",
+) -> dict[str, Any]:
+    """The campaign with workers of its own (`module`); raises `AssertionError` where something is not as it must be."""
     folder.mkdir(parents=True, exist_ok=True)
-    workers = Workers(env, folder, module="deploy.worker")
+    workers = Workers(env, folder, module=module)
     try:
         for name, roles in WORKERS.items():
             workers.start(name, roles)
