@@ -56,8 +56,7 @@ class Runner:
         """Next offset that the task wants."""
         self._feed = feed
         self._buffer: deque[list[RawRecord]] = deque()
-        self._buffered = 0
-        self._bytes = 0
+        self._buffered = self._bytes = 0
         self._fetched = 0
         self._wake = asyncio.Event()
         self._held = False
@@ -130,8 +129,7 @@ class Runner:
         started = time.monotonic()
         self.next = await self.task.open()
         self._buffer.clear()
-        self._buffered = 0
-        self._bytes = 0
+        self._buffered = self._bytes = 0
         self._fetched = self.next
         self._moved = True
         self.ready = True

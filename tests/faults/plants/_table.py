@@ -61,6 +61,7 @@ PLANTS: Mapping[str, Planted] = {
     "position_not_in_changelog": _killed("I2 I5"),
     "position_one_less": _killed("I2 I5"),
     "position_one_more": _killed("I1 I2"),
+    "changelog_skipped": _killed("I1 I2 I5"),
     "changelog_put_off": _killed("I2 I5"),
     "version_reused": _killed("I2"),
     "refusals_not_in_changelog": _cases("twice", "I2", lambda n: n % 2),
@@ -73,6 +74,7 @@ PLANTS: Mapping[str, Planted] = {
     "dedup_not_restored": _cases("twice", "I2 I5", lambda n: n % 2),
     # Rows and position of a read model
     "rows_first": _killed("I3", _STORE_POINTS, ("portfolio",)),
+    "position_first": _killed("I1 I3 I6", _STORE_POINTS, ("ledger", "risk_alerts")),
     "table_rows_first": _killed("I3 I6", _STORE_POINTS, ("ledger", "risk_alerts")),
     "no_fence_in_postgres": _cases("zombie", "I3 I6", lambda _: True),
     "no_fence_in_redis": _cases("zombie", "I3", lambda _: True),

@@ -8,7 +8,7 @@ from tests.faults.plants._edit import edit
 ASKS = """\
     self.next = await self.task.open()
     self._buffer.clear()
-    self._buffered = 0
+    self._buffered = self._bytes = 0
     self._fetched = self.next
 """
 GOES_ON = """\
