@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from eventlog.errors import OnefactError
-from eventlog.roles import Catalog, Decider, Enricher, Projection, Role, Source
+from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Role, Source
 from eventlog.topics import Domain, Topic
 
 VOCABULARY = "schemas"
@@ -49,6 +49,7 @@ def discover(vocabulary: str, layers: Iterable[str]) -> Catalog:
         "sources": _exported(modules, Source),
         "deciders": _exported(modules, Decider),
         "enrichers": _exported(modules, Enricher),
+        "effects": _exported(modules, Effect),
         "projections": _exported(modules, Projection),
     }
     try:
@@ -74,7 +75,7 @@ def _exported(modules: Iterable[ModuleType], kind: type[Exported]) -> tuple[Expo
 
 def _check(found: Catalog) -> None:
     _unique("model", (p.model.name for p in found.projections))
-    roles: list[Role] = [*found.deciders, *found.enrichers, *found.projections]
+    roles: list[Role] = [*found.deciders, *found.enrichers, *found.effects, *found.projections]
     _unique("role", (role.name for role in roles))
     _unique("source of domain", (s.domain.name for s in found.sources))
     written = set(found.message_types)
@@ -93,6 +94,8 @@ def _topics_used(found: Catalog) -> Iterator[tuple[str, Topic]]:
     for enricher in found.enrichers:
         for topic in (enricher.source, *enricher.references, *enricher.also):
             yield enricher.name, topic
+    for effect in found.effects:
+        yield effect.name, effect.source
     for projection in found.projections:
         for topic in projection.sources:
             yield projection.name, topic

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from eventlog.envelope import Meta
-from eventlog.message import Event
+from eventlog.message import Command, Event
 from eventlog.models import Model
 from eventlog.operations import Operation
 from eventlog.state import StateKind
@@ -115,13 +115,61 @@ class Projection:
     @cached_property
     def wanted(self) -> frozenset[type[Any]]:
         """Types of its topics that `on` is for; all of them where the annotation does not tell."""
-        carried = frozenset(cls for topic in self.sources for cls in topic.types)
-        first = next(iter(inspect.signature(self.on).parameters), "")
-        hint = get_type_hints(self.on).get(first, Any)
-        named = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-        if not all(isinstance(each, type) and issubclass(each, Event) for each in named):
-            return carried
-        return frozenset(cls for cls in carried if issubclass(cls, tuple(named)))
+        return _wanted(self.on, (cls for topic in self.sources for cls in topic.types))
+
+
+@dataclass(frozen=True)
+class Call:
+    """What somebody outside is asked to do: `body` (JSON) is posted to `path`; under one `key` it is done once."""
+
+    path: str
+    body: Mapping[str, Any]
+    key: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What somebody outside said for good: an HTTP status from 200 to 499, and the JSON object that came with it."""
+
+    status: int
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Has something done outside of the process for facts that ask for it, and says so by commands.
+
+    `ask(event, meta)` returns the `Call` that a fact asks for, or None; the runtime makes it, again and again under
+    the same key until it is answered; `answer(event, reply)` returns what the reply means, as commands of the domain.
+    Both are pure, and nothing that is rebuilt from the log calls anybody: an effect is no projection. Calls of one
+    stream are made in the order of its facts, each after the one before was answered; streams do not wait for each
+    other. `outside` is whom to ask: `ONEFACT_<OUTSIDE>_URL` and the settings beside it. The annotation of `ask` says
+    which types of the domain's events it is for.
+    """
+
+    domain: Domain
+    outside: str
+    ask: Callable[[Any, Meta], Call | None]
+    answer: Callable[[Any, Reply], Iterable[Command]]
+    version: str = "1"
+    """Written into every command; give it another one when the same reply may mean something else."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.domain.name}.effect"
+
+    @property
+    def source(self) -> Topic:
+        return self.domain.topic("events")
+
+    @property
+    def changelog(self) -> Topic:
+        return Topic(f"{self.name}.changelog", (), self.domain.partitions, compacted=True, dead_letters=False)
+
+    @cached_property
+    def wanted(self) -> frozenset[type[Any]]:
+        """Types of the domain's events that `ask` is for."""
+        return _wanted(self.ask, self.source.types)
 
 
 @dataclass(frozen=True)
@@ -132,7 +180,17 @@ class Source:
     sample: Callable[[int, int], Iterable[dict[str, Any]]] | None = None
 
 
-Role = Decider | Enricher | Projection
+def _wanted(function: Callable[..., Any], carried: Iterable[type[Any]]) -> frozenset[type[Any]]:
+    """Those of the types that the annotation of the function's first argument names; all where it does not tell."""
+    first = next(iter(inspect.signature(function).parameters), "")
+    hint = get_type_hints(function).get(first, Any)
+    named = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if not all(isinstance(each, type) and issubclass(each, Event) for each in named):
+        return frozenset(carried)
+    return frozenset(cls for cls in carried if issubclass(cls, tuple(named)))
+
+
+Role = Decider | Enricher | Effect | Projection
 
 
 @dataclass(frozen=True)
@@ -144,6 +202,7 @@ class Catalog:
     deciders: tuple[Decider, ...] = ()
     enrichers: tuple[Enricher, ...] = ()
     projections: tuple[Projection, ...] = ()
+    effects: tuple[Effect, ...] = ()
     topics: tuple[Topic, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -151,6 +210,7 @@ class Catalog:
         declared = [t for d in self.domains for t in d.topics()]
         declared += [d.changelog for d in self.deciders]
         declared += [e.changelog for e in self.enrichers]
+        declared += [e.changelog for e in self.effects]
         for topic in declared:
             for each in (topic, topic.dead) if topic.dead_letters else (topic,):
                 if found.setdefault(each.name, each) != each:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from eventlog.errors import ServiceAway
@@ -51,6 +52,20 @@ class Settings(BaseSettings):
     """redis:// URL, with credentials."""
     s3: str = ""
     """Object storage of the archive: `http[s]://KEY:SECRET@HOST[:PORT]/BUCKET[?region=NAME]`."""
+    payments_url: str = ""
+    """http(s):// URL of the payment provider, with credentials; without it payments wait."""
+    payments_deadline_s: PositiveFloat = 5.0
+    """Of one attempt of a call."""
+    payments_attempts: PositiveInt = 4
+    """In a row, with exponentially growing pauses; after them a call waits `payments_pause_s`, and begins again."""
+    payments_limit: PositiveInt = 16
+    """Calls of one worker in flight at a time."""
+    payments_rate: PositiveFloat = 100.0
+    """Attempts per second of one worker, on average."""
+    payments_failures: PositiveInt = 5
+    """Attempts in a row without an answer that open the circuit."""
+    payments_pause_s: PositiveFloat = 5.0
+    """So long the circuit stays open before one call may try."""
     replication_factor: int = 1
     """Of the topics that are created; 3 on a cluster that must survive a broker."""
     unsafe_stores: bool = False

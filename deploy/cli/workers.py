@@ -11,7 +11,7 @@ import typer
 from deploy.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
-    from eventlog.roles import Decider, Enricher
+    from eventlog.roles import Decider, Effect, Enricher
     from eventlog.topics import Topic
 
 
@@ -62,7 +62,7 @@ def _positions() -> list[dict[str, Any]]:
     settings = Settings().required("kafka")
     found = catalog()
     reached: list[tuple[str, Topic, dict[int, int]]] = []
-    processors: list[Decider | Enricher] = [*found.deciders, *found.enrichers]
+    processors: list[Decider | Enricher | Effect] = [*found.deciders, *found.enrichers, *found.effects]
     for role in processors:
         with LogReader(settings, group=role.name) as reader:
             committed = {p: reader.committed(role.source.name, p) for p in range(role.source.partitions)}

@@ -16,7 +16,7 @@ from eventlog.codec import Codec
 from eventlog.envelope import RawRecord
 from eventlog.partition import partition_of
 from eventlog.reader import LogReader
-from eventlog.roles import Catalog, Decider, Enricher
+from eventlog.roles import Catalog, Decider, Effect, Enricher
 from eventlog.rows import Outputs, OutRow
 from eventlog.runtime.references import ReferenceReader
 from eventlog.runtime.rocks import FORMAT, Meta, RocksStore
@@ -55,13 +55,13 @@ class Batch(BatchBuilder):  # type: ignore[misc]  # it has no types
 
 
 class Step(Protocol):
-    """What the two kinds of step have in common."""
+    """What the kinds of step have in common."""
 
     def restore(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None: ...
 
 
 class KafkaTask:
-    """The part that deciders and enrichers share: fencing, recovery and the transaction.
+    """The part that deciders, enrichers and effects share: fencing, recovery and the transaction.
 
     The position is kept twice in each transaction: in the changelog, which is what recovery reads and
     which never expires, and as the group's committed offset, which is what lag tools read.
@@ -69,7 +69,7 @@ class KafkaTask:
 
     batch_records_max = BATCH_RECORDS_MAX
 
-    def __init__(self, role: Decider | Enricher, partition: int, settings: Settings, codec: Codec) -> None:
+    def __init__(self, role: Decider | Enricher | Effect, partition: int, settings: Settings, codec: Codec) -> None:
         self.role = role.name
         self.topic = role.source.name
         self.partition = partition
@@ -77,7 +77,9 @@ class KafkaTask:
         self._settings = settings
         self._codec = codec
         self._producer: AIOKafkaProducer | None = None
-        self._on_disk = chosen(role.name, role.state_store, settings.state_store) == "rocksdb"
+        # Of an effect only what waits is state, which is little.
+        kind = "memory" if isinstance(role, Effect) else chosen(role.name, role.state_store, settings.state_store)
+        self._on_disk = kind == "rocksdb"
         self._slotted = isinstance(role, Decider)
         self._store: RocksStore | None = None
 

@@ -33,4 +33,32 @@ LAG_RECORDS = Gauge(
 LAG_SECONDS = Gauge(
     "onefact_lag_seconds", "Age of the last record taken while more are waiting, else 0", _LABELS, registry=REGISTRY
 )
+CALLS = Counter(
+    "onefact_calls_total",
+    "Attempts of calls out of the process: answered, unanswered, rejected (by an open circuit, so not made)",
+    ("outside", "outcome"),
+    registry=REGISTRY,
+)
+CALL_RETRIES = Counter(
+    "onefact_call_retries_total", "Attempts that were not a call's first", ("outside",), registry=REGISTRY
+)
+CALL_SECONDS = Histogram(
+    "onefact_call_seconds",
+    "From an attempt's request to its answer, or to the end of waiting for one",
+    ("outside",),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    registry=REGISTRY,
+)
+CALLS_IN_FLIGHT = Gauge(
+    "onefact_calls_in_flight", "Attempts that wait for their answer now", ("outside",), registry=REGISTRY
+)
+CALLS_WAITING = Gauge(
+    "onefact_calls_waiting",
+    "Calls asked for and not in flight: they wait for room, for the rate, for another attempt or for the circuit",
+    ("outside",),
+    registry=REGISTRY,
+)
+CIRCUIT = Gauge(
+    "onefact_circuit_state", "Circuit breaker: 0 closed, 1 half open, 2 open", ("outside",), registry=REGISTRY
+)
 READY = Gauge("onefact_ready", "1 when every assigned partition is open and recovered", registry=REGISTRY)

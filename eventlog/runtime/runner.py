@@ -13,7 +13,7 @@ import structlog
 from eventlog.envelope import RawRecord
 from eventlog.errors import Fenced, HandlerFailed, OnefactError, ServiceAway, StateUnusable
 from eventlog.runtime import metrics
-from eventlog.runtime.task import PartitionTask
+from eventlog.runtime.task import Pace, PartitionTask
 
 BUFFER_RECORDS_MAX = 20_000
 BUFFER_BYTES_MAX = 32 * 1024 * 1024
@@ -64,6 +64,8 @@ class Runner:
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
+        self._pace: Pace = getattr(task, "pace", None) or Pace()
+        self._pace.ring = self._wake.set
         self._log = log.bind(role=task.role, topic=task.topic, partition=task.partition)
         labels = (task.role, str(task.partition))
         self._records = metrics.RECORDS.labels(*labels)
@@ -140,9 +142,9 @@ class Runner:
             self._moved = False
             await self._feed.start_at(self._fetched)
         records = await self._take()
-        if not records:
+        if records is None:
             return
-        if records[0].offset < self.next:
+        if records and records[0].offset < self.next:
             # A client whose position is past the end of the log begins anew at its start.
             raise LogShortened(
                 f"next is {self.next}, but the log gives {records[0].offset}: it has lost what was acknowledged, and "
@@ -151,26 +153,32 @@ class Runner:
         started = time.monotonic()
         counts = await self.task.process(records)
         self._commit_seconds.observe(time.monotonic() - started)
-        self.next = records[-1].offset + 1
+        if records:
+            self.next = records[-1].offset + 1
         self._count(records, counts)
 
     @property
     def _full(self) -> bool:
         return self._buffered >= BUFFER_RECORDS_MAX or self._bytes >= BUFFER_BYTES_MAX
 
-    async def _take(self) -> list[RawRecord]:
-        """Everything that is waiting, up to the task's limit: the busier, the larger the commits."""
-        if not self._buffer or self._held:
+    async def _take(self) -> list[RawRecord] | None:
+        """Everything that is waiting, up to the task's limit: the busier, the larger the commits.
+
+        None when there is nothing to do, and no records when the task is due without any.
+        """
+        wanted = bool(self._buffer) and not self._pace.full
+        if self._held or not (wanted or self._pace.due):
             self._idle.set()
             self._wake.clear()
             # A partition that was closed and released while the feed was opening is to be opened again.
-            opened = self._held or not self._moved
-            if opened and (not self._buffer or self._held):
+            if self._held or not self._moved:
                 await self._wake.wait()
-            return []
+            return None
         if self._stopping:
-            return []
+            return None
         self._idle.clear()
+        if not wanted:
+            return []
         limit = self.task.batch_records_max
         records = self._buffer.popleft()
         if len(records) > limit:
@@ -204,7 +212,7 @@ class Runner:
         self._dead.inc(counts.get("dead", 0))
         for outcome, number in counts.items():
             metrics.OUTCOMES.labels(self.task.role, outcome).inc(number)
-        self.measure_lag(records[-1].timestamp)
+        self.measure_lag(records[-1].timestamp if records else None)
 
     def measure_lag(self, timestamp_ms: int | None = None) -> None:
         """Bring the lag gauges up to date; without a timestamp only the number of records."""

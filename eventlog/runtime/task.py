@@ -13,6 +13,28 @@ from eventlog.errors import UnknownSchema
 T = TypeVar("T")
 
 
+class Pace:
+    """What a task with work of its own says to its runner; a task that has one is its `pace`."""
+
+    __slots__ = ("due", "full", "ring")
+
+    def __init__(self) -> None:
+        self.due = False
+        """`process` is wanted, if need be without a record."""
+        self.full = False
+        """No records are wanted until this is over."""
+        self.ring: Callable[[], None] = _nobody
+        """Wakes the runner."""
+
+    def is_due(self) -> None:
+        """Ask for `process`."""
+        self.due = True
+        self.ring()
+
+
+def _nobody() -> None: ...
+
+
 class PartitionTask(Protocol):
     """Owns one partition of one topic for one role; rows and position are committed in one step."""
 
@@ -27,6 +49,8 @@ class PartitionTask(Protocol):
 
     async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         """Commit what the records lead to, and the position after them; counts by outcome.
+
+        No records come only to a task that said it was due.
 
         On any exception nothing is known of the commit: the caller opens the task again and asks.
         """

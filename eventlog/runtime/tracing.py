@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from eventlog.envelope import RawRecord, Record
-from eventlog.roles import Decider, Enricher, Projection, Role
-from eventlog.runtime.task import PartitionTask
+from eventlog.roles import Decider, Effect, Enricher, Projection, Role
+from eventlog.runtime.task import Pace, PartitionTask
 from eventlog.tracing import TRACEPARENT, Tracing, sampled_parent
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class TracedTask:
         self.topic = task.topic
         self.partition = task.partition
         self.batch_records_max = task.batch_records_max
+        self.pace: Pace = getattr(task, "pace", None) or Pace()
         self._name = f"{_verb(role)} {task.topic}" if not isinstance(role, Projection) else f"apply {role.name}"
         self._place: dict[str, str | int] = {
             "messaging.system": "kafka",
@@ -79,6 +80,8 @@ def _verb(role: Role) -> str:
             return "decide"
         case Enricher():
             return "enrich"
+        case Effect():
+            return "ask"
         case Projection():
             return "apply"
 

@@ -18,11 +18,13 @@ from eventlog.codec import Codec
 from eventlog.errors import OnefactError, ServiceAway
 from eventlog.provision import provision
 from eventlog.registry import Registry
-from eventlog.roles import Catalog, Decider, Enricher, Projection, Role
+from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Role
 from eventlog.rows import OutRow
 from eventlog.runtime import metrics
 from eventlog.runtime.app import RoleApp
+from eventlog.runtime.effect_task import EffectTask
 from eventlog.runtime.kafka_task import DecideTask, EnrichTask
+from eventlog.runtime.outside import Outside, Terms
 from eventlog.runtime.references import ReferenceReader
 from eventlog.runtime.store_task import StoreTask
 from eventlog.runtime.task import PartitionTask
@@ -53,10 +55,11 @@ class Worker:
         self._settings = settings
         self._open_store = open_store
         for role in roles:
-            if not isinstance(role, Projection):
+            if isinstance(role, Decider | Enricher):
                 chosen(role.name, role.state_store, settings.state_store)  # a mistake is said now, not per partition
         self._apps: list[RoleApp] = []
         self._stores: dict[str, Store] = {}
+        self._outsides: dict[str, Outside] = {}
         self._stop = asyncio.Event()
         self._dead: AIOKafkaProducer | None = None
         self._references: ReferenceReader | None = None
@@ -88,6 +91,8 @@ class Worker:
         references = {t.name: t for r in self._roles if isinstance(r, Enricher) for t in r.references}
         self._references = ReferenceReader(references.values(), self._settings, codec)
         self._references.start()
+        for name in {role.outside for role in self._roles if isinstance(role, Effect)}:
+            self._outsides[name] = Outside(name, Terms.of(name, self._settings))
         self._dead = AIOKafkaProducer(
             bootstrap_servers=self._settings.kafka,
             enable_idempotence=True,
@@ -144,6 +149,8 @@ class Worker:
             case Enricher():
                 assert self._references
                 return EnrichTask(role, partition, self._settings, codec, self._references, self._catalog)
+            case Effect():
+                return EffectTask(role, partition, self._settings, codec, self._outsides[role.outside])
             case Projection():
                 store = self._stores[role.model.store]
                 source = self._catalog.topic(topic)
@@ -176,6 +183,8 @@ class Worker:
             await asyncio.wait_for(asyncio.gather(*(app.drain() for app in self._apps)), DRAIN_S)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*(app.stop() for app in self._apps)), DRAIN_S)
+        for outside in self._outsides.values():
+            await outside.close()
         if self._references:
             self._references.stop()
         if self._dead:

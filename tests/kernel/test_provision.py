@@ -40,7 +40,7 @@ def test_facts_are_kept_for_ever_by_age_and_by_size() -> None:
     for topic in kept:
         config = topic.config()
         assert (config["cleanup.policy"], config["retention.ms"], config["retention.bytes"]) == ("delete", "-1", "-1")
-    changelogs = [role.changelog for role in (*catalog().deciders, *catalog().enrichers)]
+    changelogs = [role.changelog for role in (*catalog().deciders, *catalog().enrichers, *catalog().effects)]
     assert changelogs
     for topic in changelogs:
         assert (topic.config()["cleanup.policy"], topic.config()["retention.ms"]) == ("compact", "-1")
