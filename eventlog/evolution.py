@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from eventlog.schema import expanded
+
 NEW_NAME = "make it a new field, or a new event with an upcaster from the old one"
 PROMOTED = {
     "int": {"long", "float", "double"}, "long": {"float", "double"}, "float": {"double"},
@@ -22,7 +24,7 @@ def unreadable(reader: Mapping[str, Any], writer: Mapping[str, Any]) -> list[str
 
     Both are record schemas. Their own names are not compared: whoever pairs them knows that they belong together.
     """
-    return list(_record(reader, writer, str(reader["name"])))
+    return list(_record(expanded(reader), expanded(writer), str(reader["name"])))
 
 
 def _record(reader: Mapping[str, Any], writer: Mapping[str, Any], path: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -32,11 +32,20 @@ def record_names(cls: type[Message]) -> list[str]:
 
 
 def avro_schema(cls: type[msgspec.Struct], namespace: str | None = None) -> dict[str, Any]:
-    """Avro record of a class: a field with a default has that default, `X | None` is a union with null."""
+    """Avro record of a class: a field with a default has that default, `X | None` is a union with null.
+
+    A record class that is used a second time is there by its name: Avro defines a name once.
+    """
+    return _record_schema(cls, namespace, {})
+
+
+def _record_schema(cls: type[msgspec.Struct], namespace: str | None, named: dict[str, type]) -> dict[str, Any]:
+    """The definition of a record; `named` are the classes that are defined so far, by their names."""
+    named[cls.__name__] = cls
     hints = get_type_hints(cls, include_extras=True)
     fields = []
     for item in msgspec.structs.fields(cls):
-        declared: dict[str, Any] = {"name": item.name, "type": _avro_type(hints[item.name])}
+        declared: dict[str, Any] = {"name": item.name, "type": _avro_type(hints[item.name], named)}
         if not item.required:
             declared["default"] = _avro_default(item, optional=isinstance(declared["type"], list))
         earlier = getattr(cls, "renamed", {}).get(item.name)
@@ -90,51 +99,90 @@ def parse_physical(text: str) -> Any:
     return fastavro.parse_schema(physical(json.loads(text)))
 
 
-def logical_types(schema: Any, path: str = "") -> dict[str, tuple[str | None, int]]:
-    """What the plain values of a schema mean: logical type and scale by path, under earlier names of fields too."""
+def expanded(schema: Any) -> Any:
+    """The schema with the definition of each record wherever one is used; within itself a record stays a name."""
+    return _expanded(schema, {}, frozenset())
+
+
+def _expanded(schema: Any, named: dict[str, Any], inside: frozenset[str]) -> Any:
     if isinstance(schema, list):
-        return {k: v for branch in schema for k, v in logical_types(branch, path).items()}
+        return [_expanded(branch, named, inside) for branch in schema]
+    if isinstance(schema, str):
+        name = schema.rpartition(".")[2]
+        return _expanded(named[name], named, inside) if name in named and name not in inside else schema
     if not isinstance(schema, dict):
-        return {path: (None, 0)} if schema != "null" else {}
-    if schema["type"] == "record":
-        found: dict[str, tuple[str | None, int]] = {}
+        return schema
+    kept = dict(schema)
+    if kept["type"] == "record":
+        name = kept["name"].rpartition(".")[2]
+        named[name] = schema
+        kept["fields"] = [{**f, "type": _expanded(f["type"], named, inside | {name})} for f in kept["fields"]]
+    for part in ("items", "values"):
+        if part in kept:
+            kept[part] = _expanded(kept[part], named, inside)
+    return kept
+
+
+def logical_types(schema: Any) -> dict[str, tuple[str | None, int]]:
+    """What the plain values of a schema mean: logical type and scale by path, under earlier names of fields too."""
+    return dict(_meanings(expanded(schema), ""))
+
+
+def _meanings(schema: Any, path: str) -> Iterator[tuple[str, tuple[str | None, int]]]:
+    if isinstance(schema, list):
+        for branch in schema:
+            yield from _meanings(branch, path)
+    elif not isinstance(schema, dict):
+        if schema != "null":
+            yield path, (None, 0)
+    elif schema["type"] == "record":
         for field in schema["fields"]:
             for name in (field["name"], *field.get("aliases", ())):
-                found |= logical_types(field["type"], f"{path}.{name}")
-        return found
-    inner = schema.get("items") or schema.get("values")
-    if inner is not None:
-        return logical_types(inner, f"{path}[]")
-    return {path: (schema.get("logicalType"), schema.get("scale", 0))}
+                yield from _meanings(field["type"], f"{path}.{name}")
+    elif "items" in schema or "values" in schema:
+        yield from _meanings(schema.get("items") or schema["values"], f"{path}[]")
+    else:
+        yield path, (schema.get("logicalType"), schema.get("scale", 0))
 
 
 _PRIMITIVES: dict[Any, Any] = {str: "string", int: "long", bool: "boolean", float: "double", bytes: "bytes"}
 
 
-def _avro_type(hint: Any) -> Any:
+def _avro_type(hint: Any, named: dict[str, type]) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         digits = args[1]
         if isinstance(digits, Digits):
             return {"type": "bytes", "logicalType": "decimal", "precision": digits.precision, "scale": digits.scale}
-        return _avro_type(args[0])
+        return _avro_type(args[0], named)
     if origin in (Union, types.UnionType) and len(args) == 2 and type(None) in args:
         (inner,) = (a for a in args if a is not type(None))
-        return ["null", _avro_type(inner)]
+        return ["null", _avro_type(inner, named)]
     if origin in (tuple, list):
-        return {"type": "array", "items": _avro_type(args[0])}
+        return {"type": "array", "items": _avro_type(args[0], named)}
     if origin is dict and args[0] is str:
-        return {"type": "map", "values": _avro_type(args[1])}
+        return {"type": "map", "values": _avro_type(args[1], named)}
     if hint is datetime:
         return {"type": "long", "logicalType": "timestamp-micros"}
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return avro_schema(hint)
+        return _part_schema(hint, named)
     try:
         return _PRIMITIVES[hint]
     except (KeyError, TypeError):
         raise TypeError(
             f"{hint!r} has no Avro type here; use str, int, bool, Money, datetime, a record or a list"
         ) from None
+
+
+def _part_schema(cls: type[msgspec.Struct], named: dict[str, type]) -> Any:
+    """A record within a record: its definition, or its name where it was defined before."""
+    known = named.get(cls.__name__)
+    if known is None:
+        return _record_schema(cls, None, named)
+    if known is not cls:
+        raise TypeError(f"two classes are called {cls.__name__} in one message; give one of them another name")
+    space = getattr(cls, "namespace", None)
+    return f"{space}.{cls.__name__}" if space else cls.__name__
 
 
 def decimal_to_bytes(scale: int) -> Convert:

@@ -15,21 +15,23 @@ from eventlog.message import Digits
 INT64 = 2**63
 
 
-def values(hint: Any) -> st.SearchStrategy[Any]:
+def values(hint: Any, *, within: bool = False) -> st.SearchStrategy[Any]:
+    """Values of a type; those `within` a record or a list are smaller, so that the whole is not too large to be tried."""
     origin, args = get_origin(hint), get_args(hint)
+    few = 2 if within else 4
     if origin is Annotated:
-        return decimals(args[1]) if isinstance(args[1], Digits) else values(args[0])
+        return decimals(args[1]) if isinstance(args[1], Digits) else values(args[0], within=within)
     if origin in (Union, types.UnionType):
-        return st.one_of(*(st.none() if arg is type(None) else values(arg) for arg in args))
+        return st.one_of(*(st.none() if arg is type(None) else values(arg, within=within) for arg in args))
     if origin is tuple:
-        return st.lists(values(args[0]), max_size=4).map(tuple)
+        return st.lists(values(args[0], within=True), max_size=few).map(tuple)
     if origin is list:
-        return st.lists(values(args[0]), max_size=4)
+        return st.lists(values(args[0], within=True), max_size=few)
     if origin is dict:
-        return st.dictionaries(values(args[0]), values(args[1]), max_size=4)
+        return st.dictionaries(values(args[0], within=True), values(args[1], within=True), max_size=few)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return messages(hint)
-    return SIMPLE[hint]
+        return messages(hint, within=True)
+    return st.text(max_size=10) if within and hint is str else SIMPLE[hint]
 
 
 def decimals(digits: Digits) -> st.SearchStrategy[Decimal]:
@@ -41,9 +43,10 @@ def decimals(digits: Digits) -> st.SearchStrategy[Decimal]:
     return unscaled.map(lambda number: Decimal(number).scaleb(-digits.scale))
 
 
-def messages(cls: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
+def messages(cls: type[msgspec.Struct], *, within: bool = False) -> st.SearchStrategy[Any]:
     hints = get_type_hints(cls, include_extras=True)
-    return st.builds(cls, **{item.name: values(hints[item.name]) for item in msgspec.structs.fields(cls)})
+    names = [item.name for item in msgspec.structs.fields(cls)]
+    return st.builds(cls, **{name: values(hints[name], within=within) for name in names})
 
 
 SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
