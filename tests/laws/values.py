@@ -16,7 +16,7 @@ INT64 = 2**63
 
 
 def values(hint: Any, *, within: bool = False) -> st.SearchStrategy[Any]:
-    """Values of a type; those `within` a record or a list are smaller, so that the whole is not too large to be tried."""
+    """Values of a type; those `within` a record or a list are smaller, so that the whole is not too large to try."""
     origin, args = get_origin(hint), get_args(hint)
     few = 2 if within else 4
     if origin is Annotated:
