@@ -14,9 +14,10 @@ from pathlib import Path
 from deploy.stack import health
 from deploy.stack.embedded.base import HOST, plain_environment, require_ports
 from deploy.stack.embedded.kafka import OPTIONS, new_cluster_id
+from deploy.stack.embedded.provider import Provider
 from deploy.stack.embedded.registry import require_compatibility
 from deploy.stack.home import Home, write_private
-from deploy.stack.model import Missing, NotUp, Progress
+from deploy.stack.model import Missing, NotUp, Progress, Service
 from eventlog.settings import StackKind
 
 COMPOSE_FILE = Path(__file__).parents[1] / "compose.yaml"
@@ -152,10 +153,13 @@ class ComposeStack:
             "registry": f"http://{at['registry']}/apis/ccompat/v7",
             "s3": f"http://onefact:{home.secret('s3')}@{at['s3']}/onefact",
         }
-        self.services = [ComposeService(project, name, addresses[name]) for name in SLOTS]
+        containers = [ComposeService(project, name, addresses[name]) for name in SLOTS]
+        provider = Provider(home, port_base)
+        self.services: Sequence[Service] = [*containers, provider]
+        self._addresses = addresses | {provider.setting: provider.address}
 
     def addresses(self) -> Mapping[str, str]:
-        return {service.name: service.address for service in self.services}
+        return self._addresses
 
 
 def run(command: Sequence[str], timeout_s: float = COMMAND_TIMEOUT_S) -> subprocess.CompletedProcess[str]:

@@ -54,10 +54,10 @@ def _listens(address: str) -> bool:
 
 def registry(url: str) -> bool:
     """True when the registry lists its subjects."""
-    return _answers_200(f"{url.rstrip('/')}/subjects")
+    return answers_200(f"{url.rstrip('/')}/subjects")
 
 
-def _answers_200(url: str) -> bool:
+def answers_200(url: str) -> bool:
     parts = urlsplit(url)
     # Cheap questions first: this is asked in a loop while the machine is busy with starting servers,
     # and a client with certificates takes longer to make than the answer.
@@ -106,7 +106,7 @@ def s3(url: str) -> bool:
 
 def worker_ready(port: int) -> bool:
     """True when the worker says that it has recovered and is at work."""
-    return _answers_200(f"http://127.0.0.1:{port}/ready")
+    return answers_200(f"http://127.0.0.1:{port}/ready")
 
 
 CHECKS = {"kafka": kafka, "registry": registry, "postgres": postgres, "redis": redis_server, "s3": s3}

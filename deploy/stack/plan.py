@@ -11,6 +11,7 @@ from typing import Any
 
 from deploy.stack.compose import ComposeStack
 from deploy.stack.embedded import EmbeddedStack
+from deploy.stack.embedded.provider import Provider
 from deploy.stack.external import ExternalStack
 from deploy.stack.health import CHECKS
 from deploy.stack.home import Home
@@ -38,7 +39,8 @@ def parse_workers(text: str) -> list[WorkerSpec]:
     return found
 
 
-_RESERVED = {*CHECKS, "supervisor"}
+_RESERVED = {*CHECKS, "provider", "supervisor"}
+_ADDRESSES = {*CHECKS, Provider.setting}
 
 
 def wanted_workers() -> list[WorkerSpec]:
@@ -90,7 +92,7 @@ def workers_of(document: Mapping[str, Any]) -> list[WorkerSpec]:
 
 def without_addresses(document: Mapping[str, Any]) -> dict[str, Any]:
     """The plan of a stack that is down: whoever looks for a service learns at once that it is."""
-    settings = {name: v for name, v in document["settings"].items() if name not in CHECKS}
+    settings = {name: v for name, v in document["settings"].items() if name not in _ADDRESSES}
     return {**document, "settings": settings, "workers": []}
 
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from deploy.stack.embedded.base import EmbeddedService
 from deploy.stack.embedded.kafka import Kafka
 from deploy.stack.embedded.postgres import Postgres
+from deploy.stack.embedded.provider import Provider
 from deploy.stack.embedded.redis import Redis
 from deploy.stack.embedded.registry import Registry
 from deploy.stack.embedded.s3 import S3
 from deploy.stack.home import Home
 from eventlog.settings import StackKind
 
-SERVICES: Sequence[type[EmbeddedService]] = (Postgres, Redis, Kafka, Registry, S3)
+SERVICES: Sequence[type[EmbeddedService]] = (Postgres, Redis, Kafka, Registry, S3, Provider)
 """A new service is one module beside these and one entry here; its ports are its own slots."""
 
 
@@ -26,4 +27,4 @@ class EmbeddedStack:
         self.services = [service(home, port_base) for service in SERVICES]
 
     def addresses(self) -> Mapping[str, str]:
-        return {service.name: service.address for service in self.services}
+        return {service.setting or service.name: service.address for service in self.services}

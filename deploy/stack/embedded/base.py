@@ -25,6 +25,8 @@ class EmbeddedService(ABC):
     """A server that runs as a process of this machine."""
 
     name: ClassVar[str]
+    setting: ClassVar[str] = ""
+    """Field of `Settings` that holds its address, where that is not its name."""
     slots: ClassVar[tuple[int, ...]]
     """Its ports, counted from the port base; the first one is for clients."""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
