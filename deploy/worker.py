@@ -17,7 +17,7 @@ GROUPS = ("processors", "projections", "all")
 
 def roles_of(found: Catalog) -> dict[str, list[Role]]:
     """What can be named on the command line: every role, every domain, and the `GROUPS`."""
-    processors: list[Role] = [*found.deciders, *found.enrichers, *found.effects]
+    processors: list[Role] = [*found.processors]
     everything: list[Role] = [*processors, *found.projections]
     named: dict[str, list[Role]] = {"all": everything, "processors": processors, "projections": [*found.projections]}
     for role in everything:

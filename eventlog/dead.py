@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from eventlog.errors import BadInput, NotFound, OnefactError, ServiceAway
 from eventlog.reader import LogReader, to_record
-from eventlog.roles import Catalog, Decider, Effect, Enricher
+from eventlog.roles import Catalog, read_by
 from eventlog.rows import DEAD_PREFIX, NAME_PREFIX, original_headers, original_value, writable
 from eventlog.settings import Settings
 from eventlog.topics import Topic
@@ -165,12 +165,9 @@ def _kept_because(found: list[Letter], readers: set[str]) -> str:
 def _readers(catalog: Catalog) -> dict[str, set[str]]:
     """Names of the roles that read each topic."""
     found: dict[str, set[str]] = {}
-    processors: list[Decider | Enricher | Effect] = [*catalog.deciders, *catalog.enrichers, *catalog.effects]
-    for role in processors:
-        found.setdefault(role.source.name, set()).add(role.name)
-    for projection in catalog.projections:
-        for topic in projection.sources:
-            found.setdefault(topic.name, set()).add(projection.name)
+    for role in (*catalog.processors, *catalog.projections):
+        for topic in read_by(role):
+            found.setdefault(topic.name, set()).add(role.name)
     return found
 
 

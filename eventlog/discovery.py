@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import TypeVar
 
 from eventlog.errors import OnefactError
-from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Role, Source
+from eventlog.message import DeadlinePassed
+from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Role, Saga, Source
 from eventlog.topics import Domain, Topic
 
 VOCABULARY = "schemas"
@@ -51,6 +52,7 @@ def discover(vocabulary: str, layers: Iterable[str]) -> Catalog:
         "enrichers": _exported(modules, Enricher),
         "effects": _exported(modules, Effect),
         "projections": _exported(modules, Projection),
+        "sagas": _exported(modules, Saga),
     }
     try:
         made = Catalog(**found)  # type: ignore[arg-type]
@@ -75,9 +77,12 @@ def _exported(modules: Iterable[ModuleType], kind: type[Exported]) -> tuple[Expo
 
 def _check(found: Catalog) -> None:
     _unique("model", (p.model.name for p in found.projections))
-    roles: list[Role] = [*found.deciders, *found.enrichers, *found.effects, *found.projections]
+    roles: list[Role] = [*found.processors, *found.projections]
     _unique("role", (role.name for role in roles))
     _unique("source of domain", (s.domain.name for s in found.sources))
+    for saga in found.sagas:
+        if DeadlinePassed not in saga.domain.events:
+            raise OnefactError(f"{saga.name} needs DeadlinePassed among the events of {saga.domain.name}")
     written = set(found.message_types)
     for upcaster in found.upcasters:
         if upcaster.old in written:
@@ -96,6 +101,9 @@ def _topics_used(found: Catalog) -> Iterator[tuple[str, Topic]]:
             yield enricher.name, topic
     for effect in found.effects:
         yield effect.name, effect.source
+    for saga in found.sagas:
+        for topic in (*saga.sources, *(domain.topic("commands") for domain in saga.targets)):
+            yield saga.name, topic
     for projection in found.projections:
         for topic in projection.sources:
             yield projection.name, topic

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, ClassVar
 
@@ -81,3 +82,24 @@ class CommandAnswered(Event, frozen=True, kw_only=True):
     code: str | None = None
     """Set where the first outcome was a refusal."""
     reason: str | None = None
+
+
+class DeadlinePassed(Event, frozen=True, kw_only=True):
+    """An instance of a saga has waited as long as it meant to."""
+
+    stream_field: ClassVar[str] = "subject"
+    namespace: ClassVar[str] = "onefact.kernel"
+
+    subject: str
+    """Key of the instance."""
+    due: datetime
+
+
+class Tick(Event, frozen=True, kw_only=True):
+    """It is at least this late: what a saga's deadlines are held against. Put into its inbox by whoever owns it."""
+
+    stream_field: ClassVar[str] = "saga"
+    namespace: ClassVar[str] = "onefact.kernel"
+
+    saga: str
+    at: datetime

@@ -103,13 +103,17 @@ def _first(headers: list[tuple[str, bytes | None]]) -> list[tuple[str, bytes | N
 
 
 class Outputs:
-    """Rows by topic, for the partition that the batch came from; `keyed` ones go where their key belongs."""
+    """Rows by topic, for the partition that the batch came from.
 
-    __slots__ = ("keyed", "rows")
+    `keyed` and `spread` ones go where their key belongs: of `keyed` the last of each key, of `spread` all, in order.
+    """
+
+    __slots__ = ("keyed", "rows", "spread")
 
     def __init__(self) -> None:
         self.rows: dict[str, list[OutRow]] = {}
         self.keyed: dict[str, dict[bytes, OutRow]] = {}
+        self.spread: dict[str, list[OutRow]] = {}
 
     def dead(self, record: RawRecord, topic: Topic, role: str, poison: Poison) -> None:
         letter = dead_letter(record, role, poison, topic.wire_bytes_max)

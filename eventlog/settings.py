@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     """Where processors keep their state, against what they declare: `memory`, `rocksdb`, or `ROLE=KIND[,...]`."""
     state_cache_mb: int = 64
     """Of streams in memory, about, per partition whose state is on disk."""
+    deadlines: str = ""
+    """How long sagas wait, against what they declare: `SAGA.NAME=SECONDS[,...]`, such as `fulfilment.payment=60`."""
     code_version: str = ""
     """Build that runs, such as a commit's id; written into facts after the version that their role declares."""
     tracing: bool = False

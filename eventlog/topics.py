@@ -66,7 +66,7 @@ class Domain:
     """A domain's vocabulary and the topics that carry it.
 
     `commands` are decided into `events`, `events` are enriched into `enriched`; `facts` are topics of
-    their own that clients publish to directly.
+    their own that clients publish to directly. Without commands, `events` are what a saga says of itself.
     """
 
     name: str
@@ -85,6 +85,8 @@ class Domain:
             self._add("events", self.events, None)
             self._add("rejections", (CommandRejected,), None)
             self._add("outcomes", (CommandAnswered,), timedelta(days=1))
+        elif self.events:
+            self._add("events", self.events, None)  # a saga's: facts that no command of its own leads to
         if self.enriched:
             self._add("enriched", self.enriched, None)
         for topic in self.facts:

@@ -161,7 +161,7 @@ def _reserved(stock: Stock) -> int:
 def _ended(stock: Stock, order: str, how: str) -> Stock:
     reserved = {other: quantity for other, quantity in stock.reserved.items() if other != order}
     ended = stock.ended | {order: how}
-    for oldest in list(ended)[: len(ended) - ENDED_MAX]:
+    for oldest in list(ended)[: max(0, len(ended) - ENDED_MAX)]:
         del ended[oldest]
     return msgspec.structs.replace(stock, reserved=reserved, ended=ended)
 

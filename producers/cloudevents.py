@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol, get_args, get_type_hints
+from typing import Any, NamedTuple, Protocol, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -73,11 +73,15 @@ class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class CloudEvents:
-    """Reads the CloudEvents that may be published to a domain; `BadInput` says what is wrong and what is known."""
+    """Reads the CloudEvents that may be published to a domain; `BadInput` says what is wrong and what is known.
 
-    def __init__(self, domain: Domain) -> None:
+    `also` are further domains whose types may be among them.
+    """
+
+    def __init__(self, domain: Domain, *also: Domain) -> None:
         self._domain = domain.name
-        self._readers = {name: _reader(cls) for name, (cls, _) in domain.published().items()}
+        published = {name: cls for each in (*also, domain) for name, (cls, _) in each.published().items()}
+        self._readers = {name: _reader(cls) for name, cls in published.items()}
         if not self._readers:
             raise BadInput(f"nothing can be published to {domain.name}")
         self._event = msgspec.json.Decoder(_Event).decode
@@ -128,7 +132,7 @@ class CloudEvents:
         if read is None:
             raise BadInput(f"type {type_name!r} is none of {self._domain}'s; known are {', '.join(self._readers)}")
         try:
-            return read(data)
+            message: Message = read(data)
         except msgspec.ValidationError as error:
             known = ", ".join(_fields(read.cls))
             raise BadInput(f"data of {type_name}: {_plain(error)}; its fields are {known}") from None
@@ -137,6 +141,7 @@ class CloudEvents:
             if replaced == bytes(data):
                 raise BadInput(f"data of {type_name}: not JSON: {error}") from None
             return self.message(type_name, replaced)
+        return message
 
     def _unusual(self, text: bytes) -> tuple[_Event, list[tuple[str, bytes]]]:
         """An event with further attributes, or one that is wrong."""
@@ -195,15 +200,15 @@ def _plain(error: Exception) -> str:
 
 
 class _reader:  # noqa: N801 - a function that also tells its class
-    """From a JSON object to a message of the class."""
+    """From a JSON object to a message of the class, or to a record within one."""
 
-    def __init__(self, cls: type[Message]) -> None:
+    def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
         hints = get_type_hints(cls, include_extras=True)
         declared: list[tuple[Any, ...]] = []
         self._numbers: list[tuple[str, Callable[[msgspec.Raw, str], Any]]] = []
         for field in msgspec.structs.fields(cls):
-            kind = _number_kind(hints[field.name])
+            kind = _number_kind(hints[field.name]) or _records_kind(hints[field.name])
             if kind is not None:
                 self._numbers.append((field.name, kind))
             hint = hints[field.name] if kind is None else msgspec.Raw
@@ -213,7 +218,7 @@ class _reader:  # noqa: N801 - a function that also tells its class
         shape = msgspec.defstruct(cls.__name__, declared, forbid_unknown_fields=True, kw_only=True, gc=False)
         self._decode = msgspec.json.Decoder(shape).decode
 
-    def __call__(self, data: bytes | msgspec.Raw) -> Message:
+    def __call__(self, data: bytes | msgspec.Raw) -> Any:
         values = msgspec.structs.asdict(self._decode(data))
         for name, read in self._numbers:
             values[name] = read(values[name], name)
@@ -227,6 +232,33 @@ def _number_kind(hint: Any) -> Callable[[msgspec.Raw, str], Any] | None:
     if any(isinstance(note, Digits) for note in get_args(hint)[1:]):
         return _as_decimal
     return None
+
+
+def _records_kind(hint: Any) -> Callable[[msgspec.Raw, str], Any] | None:
+    """How a field is read that holds a record, or a list of them, with numbers in it; None for any other."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is tuple and _has_numbers(args[0]):
+        read = _reader(args[0])
+        each = msgspec.json.Decoder(list[msgspec.Raw]).decode
+        return lambda raw, name: tuple(_within(read, part, f"{name}[{at}]") for at, part in enumerate(each(raw)))
+    if _has_numbers(hint):
+        record = _reader(hint)
+        return lambda raw, name: _within(record, raw, name)
+    return None
+
+
+def _has_numbers(hint: Any) -> bool:
+    if not (isinstance(hint, type) and issubclass(hint, msgspec.Struct)):
+        return False
+    hints = get_type_hints(hint, include_extras=True).values()
+    return any(_number_kind(each) or _records_kind(each) for each in hints)
+
+
+def _within(read: _reader, raw: msgspec.Raw, name: str) -> Any:
+    try:
+        return read(raw)
+    except msgspec.ValidationError as error:
+        raise msgspec.ValidationError(f"{error}, in '{name}'") from None
 
 
 def _as_text(raw: msgspec.Raw, name: str) -> str:

@@ -38,7 +38,7 @@ def publish(
     from_line: Annotated[int, typer.Option(min=1, metavar="N", help="Skip the lines before this one.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Publish a file of commands, or of facts that nobody decides.
+    """Publish a file of commands, or of facts that nobody decides; each goes to the topic of its type.
 
     A line that cannot be used stops it with exit code 2, after all before it were delivered; --from-line goes on
     from there. An id that is among the last 1,000 commands of its stream is not decided twice.
@@ -49,7 +49,7 @@ def publish(
     from producers import Publisher, Tally
     from producers.cloudevents import BadLine, CloudEvents
 
-    events = CloudEvents(find_domain(domain))
+    events = CloudEvents(find_domain(domain), *domains_beside(domain))
     tally = Tally() if wait else None
     started, published = clock.monotonic(), 0
     with open_input(file) as source, Publisher() as publisher, PublishBar(source.size) as bar:
@@ -129,6 +129,14 @@ def find_domain(name: str) -> Domain:
     if name not in domains:
         raise BadInput(f"there is no domain {name!r}; there are {', '.join(domains)}")
     return domains[name]
+
+
+def domains_beside(name: str) -> tuple[Domain, ...]:
+    """The domains whose messages may be among those of a domain: what its source says."""
+    from eventlog.discovery import VOCABULARY, discover
+
+    found = discover(VOCABULARY, ("producers",)).sources
+    return next((source.also for source in found if source.domain.name == name), ())
 
 
 def _stopped(file: str, error: BadLine, published: int) -> str:

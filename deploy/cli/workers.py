@@ -11,7 +11,6 @@ import typer
 from deploy.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
-    from eventlog.roles import Decider, Effect, Enricher
     from eventlog.topics import Topic
 
 
@@ -56,17 +55,18 @@ def lag(*, as_json: Json = False) -> None:
 def _positions() -> list[dict[str, Any]]:
     from eventlog.discovery import catalog
     from eventlog.reader import LogReader
+    from eventlog.roles import read_by
     from eventlog.settings import Settings
     from projections.stores import open_store
 
     settings = Settings().required("kafka")
     found = catalog()
     reached: list[tuple[str, Topic, dict[int, int]]] = []
-    processors: list[Decider | Enricher | Effect] = [*found.deciders, *found.enrichers, *found.effects]
-    for role in processors:
+    for role in found.processors:
         with LogReader(settings, group=role.name) as reader:
-            committed = {p: reader.committed(role.source.name, p) for p in range(role.source.partitions)}
-        reached.append((role.name, role.source, committed))
+            for topic in read_by(role):
+                committed = {p: reader.committed(topic.name, p) for p in range(topic.partitions)}
+                reached.append((role.name, topic, committed))
     stores = {name: open_store(name, settings) for name in dict.fromkeys(p.model.store for p in found.projections)}
     try:
         for projection in found.projections:

@@ -35,7 +35,7 @@ class EffectTask(KafkaTask):
     _step: EffectStep
 
     def __init__(self, effect: Effect, partition: int, settings: Settings, codec: Codec, outside: Asks) -> None:
-        super().__init__(effect, partition, settings, codec)
+        super().__init__(effect, effect.source, partition, settings, codec)
         self.pace = Pace()
         self._effect = effect
         self._outside = outside

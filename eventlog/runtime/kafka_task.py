@@ -16,13 +16,13 @@ from eventlog.codec import Codec
 from eventlog.envelope import RawRecord
 from eventlog.partition import partition_of
 from eventlog.reader import LogReader
-from eventlog.roles import Catalog, Decider, Effect, Enricher
+from eventlog.roles import Catalog, Decider, Effect, Enricher, Relay, Saga
 from eventlog.rows import Outputs, OutRow
 from eventlog.runtime.references import ReferenceReader
 from eventlog.runtime.rocks import FORMAT, Meta, RocksStore
 from eventlog.runtime.task import with_schemas
 from eventlog.settings import Settings
-from eventlog.state import chosen
+from eventlog.state import StateKind, chosen
 from eventlog.steps import DecideStep, EnrichStep
 from eventlog.topics import Topic
 
@@ -61,7 +61,7 @@ class Step(Protocol):
 
 
 class KafkaTask:
-    """The part that deciders, enrichers and effects share: fencing, recovery and the transaction.
+    """The part that all roles share whose output is in Kafka: fencing, recovery and the transaction.
 
     The position is kept twice in each transaction: in the changelog, which is what recovery reads and
     which never expires, and as the group's committed offset, which is what lag tools read.
@@ -69,17 +69,24 @@ class KafkaTask:
 
     batch_records_max = BATCH_RECORDS_MAX
 
-    def __init__(self, role: Decider | Enricher | Effect, partition: int, settings: Settings, codec: Codec) -> None:
+    def __init__(
+        self,
+        role: Decider | Enricher | Effect | Relay | Saga,
+        source: Topic,
+        partition: int,
+        settings: Settings,
+        codec: Codec,
+        state_store: StateKind = "memory",
+    ) -> None:
         self.role = role.name
-        self.topic = role.source.name
+        self.topic = source.name
         self.partition = partition
         self._changelog = role.changelog.name
+        self._changelog_partition = partition
         self._settings = settings
         self._codec = codec
         self._producer: AIOKafkaProducer | None = None
-        # Of an effect only what waits is state, which is little.
-        kind = "memory" if isinstance(role, Effect) else chosen(role.name, role.state_store, settings.state_store)
-        self._on_disk = kind == "rocksdb"
+        self._on_disk = state_store == "rocksdb"
         self._slotted = isinstance(role, Decider)
         self._store: RocksStore | None = None
 
@@ -126,13 +133,14 @@ class KafkaTask:
     def _recover(self) -> int:
         """Read the changelog: into the step, or its tail into the state on disk; the next input offset."""
         with LogReader(self._settings, group=self.role) as reader:
-            first, end = reader.bounds(self._changelog, self.partition)
+            place = (self._changelog, self._changelog_partition)
+            first, end = reader.bounds(*place)
             begin, position = first, 0
             if self._on_disk:
                 self._store = self._new_store(reader.topic_id(self._changelog))
                 begin, position = self._store.open(first, end)
             step, rebuilt = self._new_step(), begin == first
-            for _, messages, reached in reader.batches({(self._changelog, self.partition): (begin, end)}):
+            for _, messages, reached in reader.batches({place: (begin, end)}):
                 rows = []
                 for message in messages:
                     key, value = message.key(), message.value()
@@ -183,10 +191,11 @@ class KafkaTask:
 
     async def _append_outputs(self, done: Outputs, topics: Mapping[str, Topic]) -> dict[str, Any]:
         appended = {topic: await self._append(topic, rows, self.partition) for topic, rows in done.rows.items()}
-        for topic, rows in done.keyed.items():
+        placed: list[tuple[str, Iterable[OutRow]]] = [(topic, rows.values()) for topic, rows in done.keyed.items()]
+        for topic, rows in [*placed, *done.spread.items()]:
             by_partition: dict[int, list[OutRow]] = {}
-            for key, row in rows.items():
-                number = partition_of(key, topics[topic].partitions)
+            for row in rows:
+                number = partition_of(row[0] or b"", topics[topic].partitions)
                 by_partition.setdefault(number, []).append(row)
             for number, partitioned in by_partition.items():
                 await self._append(topic, partitioned, number)
@@ -195,7 +204,7 @@ class KafkaTask:
     async def _commit(self, changelog: list[OutRow], next_offset: int) -> None:
         assert self._producer is not None
         changelog.append((POSITION_KEY, b"%d" % next_offset, []))
-        sent = await self._append(self._changelog, changelog, self.partition)
+        sent = await self._append(self._changelog, changelog, self._changelog_partition)
         source = TopicPartition(self.topic, self.partition)
         await self._producer.send_offsets_to_transaction({source: next_offset}, self.role)
         await self._producer.commit_transaction()
@@ -214,7 +223,7 @@ class DecideTask(KafkaTask):
     _step: DecideStep
 
     def __init__(self, decider: Decider, partition: int, settings: Settings, codec: Codec) -> None:
-        super().__init__(decider, partition, settings, codec)
+        super().__init__(decider, decider.source, partition, settings, codec, _state_store(decider, settings))
         self._decider = decider
 
     def _outputs(self) -> Iterable[TopicPartition]:
@@ -259,7 +268,7 @@ class EnrichTask(KafkaTask):
         references: ReferenceReader,
         catalog: Catalog,
     ) -> None:
-        super().__init__(enricher, partition, settings, codec)
+        super().__init__(enricher, enricher.source, partition, settings, codec, _state_store(enricher, settings))
         self._enricher = enricher
         self._references = references
         self._topics = {topic.name: topic for topic in catalog.topics}
@@ -292,3 +301,7 @@ class EnrichTask(KafkaTask):
         await self._commit(step.changelog(done), done.next_offset)
         step.commit(done)  # only now: an aborted batch leaves no trace
         return done.counts
+
+
+def _state_store(role: Decider | Enricher, settings: Settings) -> StateKind:
+    return chosen(role.name, role.state_store, settings.state_store)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from eventlog.envelope import RawRecord, Record
-from eventlog.roles import Decider, Effect, Enricher, Projection, Role
+from eventlog.roles import Decider, Effect, Enricher, Projection, Relay, Role, Saga
 from eventlog.runtime.task import Pace, PartitionTask
 from eventlog.tracing import TRACEPARENT, Tracing, sampled_parent
 
@@ -84,6 +84,10 @@ def _verb(role: Role) -> str:
             return "ask"
         case Projection():
             return "apply"
+        case Saga():
+            return "react"
+        case Relay():
+            return "relay"
 
 
 def _of(record: RawRecord, batch: int) -> dict[str, str | int]:

@@ -15,10 +15,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from eventlog import collector
 from eventlog.codec import Codec
+from eventlog.deadlines import allowed
 from eventlog.errors import OnefactError, ServiceAway
 from eventlog.provision import provision
 from eventlog.registry import Registry
-from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Role
+from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Relay, Role, Saga, read_by
 from eventlog.rows import OutRow
 from eventlog.runtime import metrics
 from eventlog.runtime.app import RoleApp
@@ -26,6 +27,7 @@ from eventlog.runtime.effect_task import EffectTask
 from eventlog.runtime.kafka_task import DecideTask, EnrichTask
 from eventlog.runtime.outside import Outside, Terms
 from eventlog.runtime.references import ReferenceReader
+from eventlog.runtime.saga_task import RelayTask, SagaTask
 from eventlog.runtime.store_task import StoreTask
 from eventlog.runtime.task import PartitionTask
 from eventlog.runtime.tracing import TracedTask
@@ -55,13 +57,16 @@ class Worker:
         self._settings = settings
         self._open_store = open_store
         for role in roles:
+            # A mistake is said now, not per partition.
             if isinstance(role, Decider | Enricher):
-                chosen(role.name, role.state_store, settings.state_store)  # a mistake is said now, not per partition
+                chosen(role.name, role.state_store, settings.state_store)
+            elif isinstance(role, Saga):
+                allowed(role, settings.deadlines)
         self._apps: list[RoleApp] = []
         self._stores: dict[str, Store] = {}
         self._outsides: dict[str, Outside] = {}
         self._stop = asyncio.Event()
-        self._dead: AIOKafkaProducer | None = None
+        self._producer: AIOKafkaProducer | None = None
         self._references: ReferenceReader | None = None
         self._registry: Registry | None = None
         self._tracing = Tracing(settings) if settings.tracing else None
@@ -93,13 +98,13 @@ class Worker:
         self._references.start()
         for name in {role.outside for role in self._roles if isinstance(role, Effect)}:
             self._outsides[name] = Outside(name, Terms.of(name, self._settings))
-        self._dead = AIOKafkaProducer(
+        self._producer = AIOKafkaProducer(
             bootstrap_servers=self._settings.kafka,
             enable_idempotence=True,
             acks="all",
             max_request_size=16 * 1024 * 1024,
         )
-        await self._dead.start()
+        await self._producer.start()
         for role in self._roles:
             self._apps.append(self._new_app(role, codec))
         await asyncio.gather(*(app.start() for app in self._apps))
@@ -131,10 +136,7 @@ class Worker:
         return None
 
     def _new_app(self, role: Role, codec: Codec) -> RoleApp:
-        if isinstance(role, Projection):
-            topics = {topic.name: topic.partitions for topic in role.sources}
-        else:
-            topics = {role.source.name: role.source.partitions}
+        topics = {topic.name: topic.partitions for topic in read_by(role)}
 
         def new_task(topic: str, partition: int) -> PartitionTask:
             task = self._new_task(role, topic, partition, codec)
@@ -154,12 +156,17 @@ class Worker:
             case Projection():
                 store = self._stores[role.model.store]
                 source = self._catalog.topic(topic)
-                return StoreTask(role, source, partition, store, codec, self._append_dead)
+                return StoreTask(role, source, partition, store, codec, self._append)
+            case Relay():
+                return RelayTask(role, self._catalog.topic(topic), partition, self._settings, codec)
+            case Saga():
+                return SagaTask(role, partition, self._settings, codec, self._append)
 
-    async def _append_dead(self, topic: str, partition: int, rows: Sequence[OutRow]) -> None:
-        assert self._dead
+    async def _append(self, topic: str, partition: int, rows: Sequence[OutRow]) -> None:
+        """Append outside of any transaction: dead letters of projections, and ticks."""
+        assert self._producer
         sent = [
-            await self._dead.send(topic, value=value, key=key, headers=headers, partition=partition)
+            await self._producer.send(topic, value=value, key=key, headers=headers, partition=partition)
             for key, value, headers in rows
         ]
         await asyncio.gather(*sent)
@@ -187,8 +194,8 @@ class Worker:
             await outside.close()
         if self._references:
             self._references.stop()
-        if self._dead:
-            await self._dead.stop()
+        if self._producer:
+            await self._producer.stop()
         for store in self._stores.values():
             store.close()
         if self._registry:

@@ -4,5 +4,20 @@ from eventlog.steps.decide import Decided, DecideStep
 from eventlog.steps.effect import Effected, EffectStep
 from eventlog.steps.enrich import Enriched, EnrichStep
 from eventlog.steps.project import Projected, ProjectStep
+from eventlog.steps.relay import Relayed, RelayStep
+from eventlog.steps.saga import Reacted, SagaStep
 
-__all__ = ["DecideStep", "Decided", "EffectStep", "Effected", "EnrichStep", "Enriched", "ProjectStep", "Projected"]
+__all__ = [
+    "DecideStep",
+    "Decided",
+    "EffectStep",
+    "Effected",
+    "EnrichStep",
+    "Enriched",
+    "ProjectStep",
+    "Projected",
+    "Reacted",
+    "RelayStep",
+    "Relayed",
+    "SagaStep",
+]

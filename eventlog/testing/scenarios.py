@@ -1,11 +1,11 @@
-"""Scenarios of deciders, enrichers and projections; see `eventlog.testing`."""
+"""Scenarios of deciders, enrichers, sagas and projections; see `eventlog.testing`."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import msgspec
@@ -13,9 +13,9 @@ import msgspec
 from eventlog.digest import plain
 from eventlog.envelope import Meta
 from eventlog.errors import Refused
-from eventlog.message import Command, Event, Message
+from eventlog.message import Command, DeadlinePassed, Event, Message
 from eventlog.models import Row
-from eventlog.roles import Decider, Enricher, Projection, ReferenceTable
+from eventlog.roles import Clock, Decider, Enricher, Projection, Reaction, ReferenceTable, Saga
 from eventlog.testing.folds import fold, meta_of
 from eventlog.topics import Topic
 
@@ -134,6 +134,74 @@ class EnricherScenario:
         if self.facts is None:
             raise AssertionError("nothing was enriched yet: call when(event) first")
         return self.facts
+
+
+@dataclass(frozen=True)
+class SagaScenario:
+    """One instance of a saga, and a clock that only the scenario moves."""
+
+    saga: Saga
+    state: Any = msgspec.UNSET
+    time: datetime = NOON
+    reaction: Reaction | None = None
+
+    def __post_init__(self) -> None:
+        if self.state is msgspec.UNSET:
+            object.__setattr__(self, "state", self.saga.initial)
+
+    def given(self, *messages: Event) -> Self:
+        """These have arrived; what they led to is not looked at."""
+        after = self
+        for message in messages:
+            after = after.when(message)
+        return replace(after, reaction=None)
+
+    def when(self, message: Event) -> Self:
+        """A fact or a refusal arrives."""
+        reaction = self.saga.react(message, self.state, Clock(self.time, self.saga.deadlines))
+        return self._evolved(reaction, reaction.facts)
+
+    def after(self, length: timedelta) -> Self:
+        """For so long nothing arrives; deadlines that pass meanwhile do so at their time."""
+        until, scenario = self.time + length, replace(self, reaction=Reaction())
+        while (due := self.saga.due(scenario.state)) is not None and due <= until:
+            passed = DeadlinePassed(subject="scenario", due=due)
+            reaction = self.saga.react(passed, scenario.state, Clock(due, self.saga.deadlines))
+            scenario = replace(scenario, time=due)._evolved(reaction, (passed, *reaction.facts))  # noqa: SLF001 - its own
+            later = self.saga.due(scenario.state)
+            if later is not None and later <= due:
+                raise AssertionError(f"the deadline of {due} has passed, and the next one is {later}")
+        return replace(scenario, time=until)
+
+    def then(self, *commands: Command) -> Self:
+        """The last thing that happened led to exactly these commands, in this order."""
+        _same(_shown(commands), _shown(command for _, command in self._reaction().commands))
+        return self
+
+    def then_facts(self, *facts: Event) -> Self:
+        """It led to exactly these facts, in this order."""
+        _same(_shown(facts), _shown(self._reaction().facts))
+        return self
+
+    def then_nothing(self) -> Self:
+        """It led to nothing."""
+        return self.then().then_facts()
+
+    def then_steps(self, *steps: str) -> Self:
+        """Its commands have these steps for names, in this order."""
+        _same(list(steps), [step for step, _ in self._reaction().commands])
+        return self
+
+    def _evolved(self, reaction: Reaction, facts: Iterable[Event]) -> Self:
+        state = self.state
+        for fact in facts:
+            state = self.saga.evolve(state, fact, self.time)
+        return replace(self, state=state, reaction=reaction)
+
+    def _reaction(self) -> Reaction:
+        if self.reaction is None:
+            raise AssertionError("nothing happened yet: call when(message) or after(length) first")
+        return self.reaction
 
 
 @dataclass(frozen=True)

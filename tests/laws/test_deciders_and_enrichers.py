@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 
 from eventlog.codec import Codec
 from eventlog.discovery import catalog
-from eventlog.envelope import CODE_VERSION, Record, command_headers, parse_time
+from eventlog.envelope import CODE_VERSION, Record, command_headers
 from eventlog.errors import Refused
-from eventlog.message import Message
 from eventlog.partition import partition_of
-from eventlog.roles import Decider, Enricher, ReferenceTable, Source
+from eventlog.roles import Decider, Enricher, ReferenceTable
 from eventlog.rows import OutRow
 from eventlog.steps import DecideStep, EnrichStep
-from eventlog.testing import message_of, run_samples
+from eventlog.testing import Asked, Log, run_samples
 from tests.laws.registry import MemorySchemas
 
 COUNT, SEED = 300, 5
@@ -32,23 +31,28 @@ each_decider = pytest.mark.parametrize("decider", catalog().deciders, ids=lambda
 each_enricher = pytest.mark.parametrize("enricher", catalog().enrichers, ids=lambda r: r.name)
 kept = msgspec.msgpack.encode
 
-Asked = tuple[Any, Any, datetime, Any]
+Decision = tuple[Any, Any, datetime, Any]
 """Message, state before, time, and what came of it."""
 Step = DecideStep | EnrichStep
 
 
-def sample_of(decider: Decider) -> Iterator[tuple[dict[str, Any], Message]]:
-    source: Source = next(s for s in catalog().sources if s.domain is decider.domain)
-    assert source.sample, f"{decider.domain.name} has no sample"
-    published = decider.domain.published()
-    for written in source.sample(COUNT, SEED):
-        yield written, message_of(published[written["type"]][0], written["data"])
+@cache
+def log() -> Log:
+    return run_samples(catalog(), COUNT, SEED)
 
 
-def decided(decider: Decider) -> Iterator[Asked]:
+def sample_of(decider: Decider) -> list[Asked]:
+    """What comes to the decider in the samples, whoever sends it."""
+    asked = log().commands.get(decider.source.name, [])
+    assert asked, f"no sample has a command for {decider.domain.name}"
+    return asked
+
+
+def decided(decider: Decider) -> Iterator[Decision]:
     states: dict[str, Any] = {}
-    for written, command in sample_of(decider):
-        time, state = parse_time(written["time"]), states.get(command.stream, decider.initial)
+    for asked in sample_of(decider):
+        command, time = asked.command, asked.time
+        state = states.get(command.stream, decider.initial)
         try:
             events = list(decider.decide(command, state, time))
         except Refused as refused:
@@ -102,7 +106,7 @@ def test_an_enricher_depends_on_its_arguments_alone(enricher: Enricher) -> None:
     also = {cls for topic in enricher.also for cls in topic.types}
     states: dict[str, Any] = {}
     assert enricher.state.__struct_config__.frozen
-    for _, event, meta in run_samples(catalog(), COUNT, SEED).of([enricher.source]):
+    for _, event, meta in log().of([enricher.source]):
         state = states.get(meta.stream, enricher.initial)
         before = kept(state)
         facts, after = enricher.enrich(event, state, tables, meta.time)
@@ -119,9 +123,9 @@ def test_an_enricher_depends_on_its_arguments_alone(enricher: Enricher) -> None:
 def records_of(decider: Decider) -> list[Record]:
     topic = decider.source.name
     found = []
-    for offset, (written, command) in enumerate(sample_of(decider)):
-        time = parse_time(written["time"])
-        headers = command_headers(written["id"], written["source"], written["type"], command.stream, time)
+    for offset, asked in enumerate(sample_of(decider)):
+        command = asked.command
+        headers = command_headers(asked.id, "onefact/sample", type(command).__name__, command.stream, asked.time)
         key = command.stream.encode()
         partition = partition_of(key, decider.source.partitions)
         found.append(Record(topic, partition, offset, 0, key, CODEC.encode(command), headers))
@@ -139,7 +143,7 @@ def run(make: Callable[[], Step], records: list[Record], cuts: list[int], *, res
     rows: Rows = {}
     changelog: list[OutRow] = []
     step = make()
-    for start, end in pairwise(sorted({0, *cuts, len(records)})):
+    for start, end in pairwise(sorted({0, *(min(cut, len(records)) for cut in cuts), len(records)})):
         if restarts:
             step = make()
             step.restore((key or b"", value) for key, value, _ in changelog)
@@ -154,8 +158,13 @@ def run(make: Callable[[], Step], records: list[Record], cuts: list[int], *, res
     return rows
 
 
-@cache
 def undivided(decider: Decider) -> Rows:
+    return _undivided(decider.name)
+
+
+@cache
+def _undivided(name: str) -> Rows:
+    decider = next(d for d in catalog().deciders if d.name == name)
     rows = run(lambda: DecideStep(decider, CODEC), records_of(decider), [])
     assert decider.source.dead.name not in rows
     return rows
@@ -177,7 +186,7 @@ def test_a_new_owner_goes_on_after_any_command(decider: Decider) -> None:
     again = [
         msgspec.structs.replace(
             record,
-            offset=record.offset + COUNT,
+            offset=record.offset + len(once),
             headers=[
                 (name, value + b"-again" if name == "ce_id" and value else value) for name, value in record.headers
             ],
@@ -195,7 +204,6 @@ def enriched(enricher: Enricher, cuts: list[int], *, restarts: bool = False) -> 
     topic = enricher.source.name
     records = [Record(topic, 0, offset, 0, *row) for offset, row in enumerate(undivided(decider)[topic])]
     tables = {topic.name: ReferenceTable() for topic in enricher.references}
-    cuts = [min(cut, len(records)) for cut in cuts]
     return run(lambda: EnrichStep(enricher, CODEC, tables), records, cuts, restarts=restarts)
 
 

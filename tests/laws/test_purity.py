@@ -88,7 +88,7 @@ def test_impurities_are_seen(source: str) -> None:
     assert list(impurities(ast.parse(source), "processors.trading"))
 
 
-ROLES = {"Decider", "Enricher", "Effect", "Projection", "Source", "Domain"}
+ROLES = {"Decider", "Enricher", "Effect", "Projection", "Saga", "Source", "Domain"}
 
 
 def exports_roles(file: Path) -> bool:
@@ -111,6 +111,6 @@ def test_no_role_is_in_a_module_that_discovery_does_not_look_at(layer: str) -> N
 
 def test_every_role_has_a_domain_that_was_found() -> None:
     found = catalog()
-    roles = (*found.sources, *found.deciders, *found.enrichers, *found.effects, *found.projections)
+    roles = (*found.sources, *found.processors, *found.projections)
     assert {role.domain.name for role in roles} <= {domain.name for domain in found.domains}
     assert {source.domain.name for source in found.sources} == {d.name for d in found.domains if d.published()}
