@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from eventlog.errors import BadInput
-from eventlog.roles import Saga
+from eventlog.sagas import Saga
 
 
 def allowed(saga: Saga, override: str) -> Mapping[str, timedelta]:

@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from eventlog.errors import OnefactError
 from eventlog.message import DeadlinePassed
-from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Role, Saga, Source
+from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Role, Source
+from eventlog.sagas import Saga
 from eventlog.topics import Domain, Topic
 
 VOCABULARY = "schemas"

@@ -16,11 +16,12 @@ from eventlog.codec import Codec
 from eventlog.envelope import RawRecord
 from eventlog.partition import partition_of
 from eventlog.reader import LogReader
-from eventlog.roles import Catalog, Decider, Effect, Enricher, Relay, Saga
+from eventlog.roles import Catalog, Decider, Effect, Enricher
 from eventlog.rows import Outputs, OutRow
 from eventlog.runtime.references import ReferenceReader
 from eventlog.runtime.rocks import FORMAT, Meta, RocksStore
 from eventlog.runtime.task import with_schemas
+from eventlog.sagas import Relay, Saga
 from eventlog.settings import Settings
 from eventlog.state import StateKind, chosen
 from eventlog.steps import DecideStep, EnrichStep

@@ -14,10 +14,10 @@ from eventlog.codec import Codec
 from eventlog.deadlines import allowed
 from eventlog.envelope import RawRecord, command_headers, time_text
 from eventlog.message import Tick
-from eventlog.roles import Relay, Saga
 from eventlog.rows import OutRow
 from eventlog.runtime.kafka_task import KafkaTask, Step
 from eventlog.runtime.task import with_schemas
+from eventlog.sagas import Relay, Saga
 from eventlog.settings import Settings
 from eventlog.steps import RelayStep, SagaStep
 from eventlog.topics import Topic

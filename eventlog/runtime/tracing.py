@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from eventlog.envelope import RawRecord, Record
-from eventlog.roles import Decider, Effect, Enricher, Projection, Relay, Role, Saga
+from eventlog.roles import Decider, Effect, Enricher, Projection, Role
 from eventlog.runtime.task import Pace, PartitionTask
+from eventlog.sagas import Relay, Saga
 from eventlog.tracing import TRACEPARENT, Tracing, sampled_parent
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from eventlog.deadlines import allowed
 from eventlog.errors import OnefactError, ServiceAway
 from eventlog.provision import provision
 from eventlog.registry import Registry
-from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Relay, Role, Saga, read_by
+from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Role, read_by
 from eventlog.rows import OutRow
 from eventlog.runtime import metrics
 from eventlog.runtime.app import RoleApp
@@ -31,6 +31,7 @@ from eventlog.runtime.saga_task import RelayTask, SagaTask
 from eventlog.runtime.store_task import StoreTask
 from eventlog.runtime.task import PartitionTask
 from eventlog.runtime.tracing import TracedTask
+from eventlog.sagas import Relay, Saga
 from eventlog.settings import Settings
 from eventlog.sink import Store
 from eventlog.state import chosen

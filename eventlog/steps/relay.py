@@ -8,8 +8,8 @@ from typing import Any
 from eventlog.codec import Codec
 from eventlog.envelope import RawRecord, read_meta
 from eventlog.errors import HandlerFailed, Poison, Superseded
-from eventlog.roles import Relay
 from eventlog.rows import Outputs
+from eventlog.sagas import Relay
 from eventlog.topics import Topic
 
 

@@ -23,8 +23,8 @@ from eventlog.envelope import (
 )
 from eventlog.errors import HandlerFailed, Poison, Superseded
 from eventlog.message import DeadlinePassed, Event, Tick
-from eventlog.roles import Clock, Saga
 from eventlog.rows import Outputs, OutRow
+from eventlog.sagas import Clock, Saga
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_HEADERS: Headers = []

@@ -14,7 +14,8 @@ import msgspec
 from eventlog.envelope import Meta, parse_time
 from eventlog.errors import Refused
 from eventlog.message import Command, CommandRejected, DeadlinePassed, Event, Message
-from eventlog.roles import Catalog, Clock, ReferenceTable, Saga
+from eventlog.roles import Catalog, ReferenceTable
+from eventlog.sagas import Clock, Saga
 from eventlog.testing.folds import meta_of
 from eventlog.topics import Domain, Topic
 

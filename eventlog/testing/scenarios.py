@@ -15,7 +15,8 @@ from eventlog.envelope import Meta
 from eventlog.errors import Refused
 from eventlog.message import Command, DeadlinePassed, Event, Message
 from eventlog.models import Row
-from eventlog.roles import Clock, Decider, Enricher, Projection, Reaction, ReferenceTable, Saga
+from eventlog.roles import Decider, Enricher, Projection, ReferenceTable
+from eventlog.sagas import Clock, Reaction, Saga
 from eventlog.testing.folds import fold, meta_of
 from eventlog.topics import Topic
 

@@ -8,7 +8,7 @@ from typing import Any
 from eventlog.decimals import text
 from eventlog.envelope import Meta
 from eventlog.message import CommandRejected, DeadlinePassed, Event
-from eventlog.roles import Clock, Reaction, Saga
+from eventlog.sagas import Clock, Reaction, Saga
 from processors.fulfilment.instance import (
     CHARGING,
     CLOSING,

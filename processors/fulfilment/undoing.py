@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from eventlog.message import Event
-from eventlog.roles import Clock, Reaction
+from eventlog.sagas import Clock, Reaction
 from processors.fulfilment.instance import CANCELLED, CLOSING, NONE, REFUNDING, UNDOING, Fulfilment
 from schemas.fulfilment import ClosingStarted, CompensationStarted, RefundEnded, RefundStarted, ReleaseStarted
 from schemas.inventory import ReleaseStock

@@ -16,7 +16,7 @@ IMPORTS = {
     "__future__", "collections", "collections.abc", "dataclasses", "datetime", "decimal", "enum", "fractions",
     "functools", "itertools", "math", "operator", "pathlib", "re", "typing", "msgspec",
     "eventlog.decimals", "eventlog.envelope", "eventlog.errors", "eventlog.message", "eventlog.models",
-    "eventlog.operations", "eventlog.roles", "eventlog.topics",
+    "eventlog.operations", "eventlog.roles", "eventlog.sagas", "eventlog.topics",
 }  # fmt: skip
 """What a role may import, besides vocabularies and modules of its own."""
 CALLS = {

@@ -16,8 +16,8 @@ from eventlog.codec import Codec
 from eventlog.discovery import catalog
 from eventlog.envelope import CODE_VERSION, Record, command_headers
 from eventlog.message import DeadlinePassed, Tick
-from eventlog.roles import Clock, Saga
 from eventlog.rows import OutRow
+from eventlog.sagas import Clock, Saga
 from eventlog.steps import SagaStep
 from eventlog.testing import Log, run_samples
 from tests.laws.registry import MemorySchemas

@@ -14,7 +14,8 @@ import pytest
 from eventlog.envelope import Meta
 from eventlog.errors import Refused
 from eventlog.message import Command, CommandRejected, DeadlinePassed, Event
-from eventlog.roles import Clock, Decider
+from eventlog.roles import Decider
+from eventlog.sagas import Clock
 from eventlog.testing import NOON
 from processors.fulfilment import SAGA
 from processors.inventory import DECIDER as INVENTORY
