@@ -9,6 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from eventlog import decimals
 from eventlog.envelope import time_text
 from eventlog.models import Row
@@ -25,6 +27,8 @@ def plain(value: Any) -> Any:
             return time_text(value)
         case dict():
             return {k: plain(v) for k, v in value.items()}
+        case msgspec.Struct():
+            return {k: plain(v) for k, v in msgspec.structs.asdict(value).items()}
         case list() | tuple():
             return [plain(v) for v in value]
         case _:

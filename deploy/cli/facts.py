@@ -40,10 +40,10 @@ def facts_of(stream: str, domains: Iterable[Domain], settings: Settings, *, ever
 
 
 def _topics(domain: Domain, *, everything: bool) -> Iterator[Topic]:
-    if domain.commands:
+    if domain.events:
         yield domain.topic("events")
-        if everything:
-            yield domain.topic("rejections")
+    if domain.commands and everything:
+        yield domain.topic("rejections")
     if domain.enriched and everything:
         yield domain.topic("enriched")
     yield from domain.facts
