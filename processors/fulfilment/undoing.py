@@ -6,8 +6,16 @@ from datetime import datetime
 
 from eventlog.message import Event
 from eventlog.sagas import Clock, Reaction
-from processors.fulfilment.instance import CANCELLED, CLOSING, NONE, REFUNDING, UNDOING, Fulfilment
-from schemas.fulfilment import ClosingStarted, CompensationStarted, RefundEnded, RefundStarted, ReleaseStarted
+from processors.fulfilment.instance import CANCELLED, CLOSING, NONE, REFUNDING, UNDOING, Fulfilment, evolve
+from schemas.fulfilment import (
+    ClosingStarted,
+    CompensationStarted,
+    FulfilmentCancelled,
+    LineReleased,
+    RefundEnded,
+    RefundStarted,
+    ReleaseStarted,
+)
 from schemas.inventory import ReleaseStock
 from schemas.orders import CloseOrder
 from schemas.payments import RefundPayment
@@ -33,8 +41,12 @@ def compensate(state: Fulfilment, reason: str, clock: Clock, *facts: Event) -> R
     return _and(close(state, reason, 1, clock), *facts, started)
 
 
-def undo_next(state: Fulfilment, ended: Event, clock: Clock) -> Reaction:
+def undo_next(state: Fulfilment, ended: RefundEnded | LineReleased, clock: Clock) -> Reaction:
     """Go on after something was undone: `state` is the one before `ended`."""
+    if state.step == CANCELLED:
+        after = evolve(state, ended, clock.now)
+        over = () if after.releasing or after.charge == REFUNDING else (_cancelled(state),)
+        return Reaction((ended, *over))
     if state.step != UNDOING:
         return Reaction((ended,))
     if isinstance(ended, RefundEnded):
@@ -90,6 +102,10 @@ def close(state: Fulfilment, reason: str, attempt: int, clock: Clock) -> Reactio
     """Ask for the order to be closed."""
     started = ClosingStarted(order_id=state.order_id, attempt=attempt, due=retry_due(clock, attempt))
     return Reaction((started,), ((f"close/{attempt}", CloseOrder(order_id=state.order_id, reason=reason)),))
+
+
+def _cancelled(state: Fulfilment) -> FulfilmentCancelled:
+    return FulfilmentCancelled(order_id=state.order_id, reason=state.reason)
 
 
 def _and(reaction: Reaction, *before: Event) -> Reaction:

@@ -141,7 +141,7 @@ class ClosingStarted(FulfilmentEvent, frozen=True, kw_only=True):
 
 
 class FulfilmentCancelled(FulfilmentEvent, frozen=True, kw_only=True):
-    """The end: the order is cancelled. What still answers late is undone, too."""
+    """The end: the order is cancelled. Stated once more when what had answered late is undone, too."""
 
     reason: str
 

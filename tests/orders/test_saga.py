@@ -10,6 +10,7 @@ from eventlog.envelope import Meta
 from eventlog.message import Event
 from eventlog.testing import NOON, SagaScenario
 from processors.fulfilment import SAGA
+from schemas.fulfilment import FulfilmentCancelled, LineReleased, RefundEnded
 from schemas.inventory import ReleaseStock, ReserveStock, ShipStock, StockReceived
 from schemas.orders import CloseOrder, ConfirmOrder, CustomerNotified
 from schemas.payments import (
@@ -181,6 +182,10 @@ def test_what_answers_after_the_end_is_undone() -> None:
     assert late.state.due is not None
     late.after(seconds(60)).then(TEA).then_steps("release/tea/3")
     done = late.when(released("tea")).then()
+    over = FulfilmentCancelled(order_id=ORDER, reason="insufficient_stock: so it is")
+    done.then_facts(LineReleased(order_id=ORDER, sku="tea"), over)
+    both = late.given(charged()).when(released("tea")).then_facts(LineReleased(order_id=ORDER, sku="tea"))
+    both.when(refunded()).then_facts(RefundEnded(order_id=ORDER, outcome="refunded"), over)
     assert (done.state.step, done.state.due) == ("cancelled", None)
     paid = done.when(charged()).then(refund("insufficient_stock: so it is")).then_steps("refund/1")
     assert paid.when(refunded()).then().state.due is None
