@@ -14,7 +14,9 @@ from hypothesis import given, strategies
 
 from eventlog.errors import BadInput
 from producers.cloudevents import LINE_BYTES_MAX, CloudEvents
+from schemas.inventory import INVENTORY, ReceiveStock
 from schemas.market import MARKET, PriceQuoted
+from schemas.orders import ORDERS, AskedLine, PlaceOrder
 from schemas.trading import TRADING, BuyStock, OpenPortfolio
 
 EVENTS = CloudEvents(TRADING)
@@ -147,3 +149,44 @@ def test_a_line_is_named_and_an_endless_one_is_not_read_whole() -> None:
 def test_lines_before_the_first_are_skipped_unread() -> None:
     file = io.BytesIO(b"x\n" + line(id="a") + b"\n" + line(id="b") + b"\n")
     assert [each.id for each in EVENTS.lines(file, 2)] == ["a", "b"]
+
+
+def order(lines: str) -> bytes:
+    fields = f'{{"order_id": "o1", "customer_id": "ada", "currency": "GBP", "lines": {lines}}}'
+    return f'{{"specversion":"1.0","type":"PlaceOrder","id":"1","source":"s","data":{fields}}}'.encode()
+
+
+def test_numbers_within_records_stay_as_they_were_written() -> None:
+    lines = '[{"sku": "mug", "quantity": 6, "unit_price": 2.5500000000000000001}, {"sku": "tea", "quantity": "1", '
+    parsed = CloudEvents(ORDERS).parse(order(lines + '"unit_price": NaN}]'))
+    assert parsed.message == PlaceOrder(
+        order_id="o1", customer_id="ada", currency="GBP",
+        lines=(
+            AskedLine(sku="mug", quantity="6", unit_price="2.5500000000000000001"),
+            AskedLine(sku="tea", quantity="1", unit_price="NaN"),
+        ),
+    )  # fmt: skip
+    assert CloudEvents(ORDERS).parse(order("[]")).message.lines == ()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('[{"sku": "mug", "quantity": true, "unit_price": "1"}]', "Expected a number .*quantity.*, in 'lines\\[0\\]'"),
+        ('[{"sku": "mug", "quantity": 1, "unit_price": "1", "extra": 1}]', "unknown field 'extra', in 'lines\\[0\\]'"),
+        ('[{"sku": "mug", "quantity": 1}]', "missing required field 'unit_price', in 'lines\\[0\\]'"),
+        ('[{"sku": "a", "quantity": 1, "unit_price": 1}, 7]', "in 'lines\\[1\\]'"),
+        ('{"sku": "mug"}', "Expected 'array'"),
+        ("null", "Expected 'array'"),
+    ],
+)
+def test_what_is_wrong_within_a_record_is_named(lines: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        CloudEvents(ORDERS).parse(order(lines))
+
+
+def test_messages_of_the_domains_beside_one_are_read_too() -> None:
+    received = b'{"specversion":"1.0","type":"ReceiveStock","id":"1","source":"s","data":{"sku":"mug","quantity":6}}'
+    assert CloudEvents(ORDERS, INVENTORY).parse(received).message == ReceiveStock(sku="mug", quantity="6")
+    with pytest.raises(BadInput, match="none of orders's"):
+        CloudEvents(ORDERS).parse(received)
