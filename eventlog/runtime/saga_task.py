@@ -24,6 +24,8 @@ from eventlog.topics import Topic
 
 TICK_PAUSE_S = 1.0
 """Between two ticks of a partition, at least: deadlines that pass meanwhile share the next one."""
+GRACE_S = 5.0
+"""After the start the first tick waits so long: what came meanwhile is to be in the inbox before it."""
 AGAIN_S = 5.0
 """After this a tick is sent again that did not come back."""
 
@@ -93,6 +95,7 @@ class SagaTask(KafkaTask):
 
     async def open(self) -> int:
         position = await super().open()
+        self._rang = time.monotonic() + GRACE_S - TICK_PAUSE_S
         self._set_alarm()
         return position
 
