@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.output import Json, print_json, print_table
+from deploy.cli.output import Json, print_json, print_table, say
 from eventlog.errors import BadInput
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def list_letters(
     if as_json:
         print_json([_described(letter) for letter in found])
     elif not found:
-        print("no dead letters")
+        say("no dead letters")
     else:
         print_table(["id", "code", "reason"], [(each.id, each.code, each.reason) for each in found])
 
@@ -106,9 +106,9 @@ def retry(
     if as_json:
         print_json({"retried": retried, "kept": kept})
     else:
-        print(f"published {len(retried)} records again")
+        say(f"published {len(retried)} records again")
         for each, why in kept.items():
-            print(f"kept {each}: {why}")
+            say(f"kept {each}: {why}")
     if kept:
         raise typer.Exit(1)
 
@@ -149,7 +149,7 @@ def discard(
     if as_json:
         print_json({"discarded": discarded})
     else:
-        print(f"discarded {len(discarded)} dead letters")
+        say(f"discarded {len(discarded)} dead letters")
 
 
 def _name(name: str) -> str:

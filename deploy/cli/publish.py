@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.output import Json, print_json
+from deploy.cli.output import Json, print_json, say
 from eventlog.errors import BadInput
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def send(
     if as_json:
         print_json({"id": command_id, "stream": message.stream})
     else:
-        print(command_id)
+        say(command_id)
 
 
 def find_domain(name: str) -> Domain:
@@ -158,7 +158,7 @@ def _report(published: int, tally: Tally | None, seconds: float, *, as_json: boo
         print_json(counted | {"seconds": round(seconds, 3)})
     else:
         said = ", ".join(f"{name} {count:,}" for name, count in counted.items())
-        print(f"{said} in {seconds:.1f} s ({published / max(seconds, 1e-9):,.0f}/s)")
+        say(f"{said} in {seconds:.1f} s ({published / max(seconds, 1e-9):,.0f}/s)")
     if tally is not None and tally.dead:
         raise typer.Exit(1)
 
@@ -172,10 +172,8 @@ def _print_outcome(command_id: str, stream: str, outcome: Outcome, *, as_json: b
     if as_json:
         print_json({"id": command_id, "outcome": kind, "stream": stream, **structs.asdict(outcome)})
     elif isinstance(outcome, Accepted):
-        print(
-            f"{command_id}\naccepted: stream {outcome.stream}, version {outcome.version}, position {outcome.position}"
-        )
+        say(f"{command_id}\naccepted: stream {outcome.stream}, version {outcome.version}, position {outcome.position}")
     else:
-        print(f"{command_id}\n{'refused' if kind == 'refused' else 'dead-lettered'}: {outcome.code}: {outcome.reason}")
+        say(f"{command_id}\n{'refused' if kind == 'refused' else 'dead-lettered'}: {outcome.code}: {outcome.reason}")
     if kind != "accepted":
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.output import Json, print_json, print_table
+from deploy.cli.output import Json, print_json, print_table, say
 from eventlog.errors import NotFound, OnefactError
 
 if TYPE_CHECKING:
@@ -138,17 +138,17 @@ def _shown(value: Any) -> str:
 
 
 def _print_result(result: ReplayResult) -> None:
-    print(
+    say(
         f"{result.model}: {result.records:,} records into {result.rows:,} rows in {result.seconds:.1f} s "
         f"({result.rate:,} records/s); digest {result.digest_rebuilt[:16]}"
     )
     if result.identical is None:
-        print(
+        say(
             f"version {result.version} stands at that point and is not live: read it with --version {result.version}; "
             "the next replay of this model removes it"
         )
     elif result.identical:
-        print(f"identical to the live one; switched from version {result.previous} to {result.version}")
+        say(f"identical to the live one; switched from version {result.previous} to {result.version}")
     else:
         named = ", ".join("/".join(map(str, key)) for key in result.differences)
         difference = f"{result.differing} rows differ from version {result.previous}: {named}"
@@ -157,7 +157,7 @@ def _print_result(result: ReplayResult) -> None:
                 f"{difference}; nothing was switched. Compare with --version {result.version}, "
                 "and switch with --accept-differences if the change is meant"
             )
-        print(f"{difference}; switched to version {result.version} all the same")
+        say(f"{difference}; switched to version {result.version} all the same")
 
 
 class _progress_bar:  # noqa: N801 - used as a function
