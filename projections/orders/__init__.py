@@ -1,0 +1,8 @@
+"""Orders' read models: each order with its history as tables, and what customers look at."""
+
+from __future__ import annotations
+
+from projections.orders.pages import ORDER
+from projections.orders.tables import ORDER_HISTORY, ORDERS_TABLE
+
+__all__ = ["ORDER", "ORDERS_TABLE", "ORDER_HISTORY"]
