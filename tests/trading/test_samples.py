@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_a_sample_is_as_long_as_it_was_asked_to_be(count: int) -> None:
 
 
 def test_a_trading_sample_is_mostly_granted() -> None:
-    log = run_samples(catalog(), 4000, 7)
+    log = run_samples(replace(catalog(), sources=(trading.SOURCE,)), 4000, 7)
     refused = Counter(refusal.code for refusal in log.refusals)
     assert set(refused) == {"already_open", "not_positive", "unknown_portfolio", "not_a_number", "too_many_digits"}
     assert 20 < refused.total() < 200
