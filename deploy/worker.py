@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from eventlog.discovery import catalog
 from eventlog.errors import BadInput, OnefactError
-from eventlog.roles import Catalog, Role
+from eventlog.roles import Archiver, Catalog, Role
 from eventlog.settings import Settings
 
 GROUPS = ("processors", "projections", "all")
@@ -26,18 +26,22 @@ def roles_of(found: Catalog) -> dict[str, list[Role]]:
     return named
 
 
-def choose(names: Iterable[str], found: Catalog) -> Sequence[Role]:
-    """The roles behind the names, each once, in the order of the catalog; all when nothing is named.
+def choose(names: Iterable[str], found: Catalog) -> Sequence[Role | Archiver]:
+    """The roles behind the names, each once, in the order of the catalog; all but the archiver when nothing is named.
 
     Raises `BadInput` listing what there is.
     """
     named = roles_of(found)
     chosen: dict[str, Role] = {}
+    archivers: list[Role | Archiver] = []
     for name in list(names) or ["all"]:
+        if name == Archiver.name:
+            archivers = [found.archiver]
+            continue
         if name not in named:
-            raise BadInput(f"there is no role {name!r}; there are {', '.join(named)}")
+            raise BadInput(f"there is no role {name!r}; there are {', '.join([*named, Archiver.name])}")
         chosen.update({role.name: role for role in named[name]})
-    return [role for role in named["all"] if role.name in chosen]
+    return [role for role in named["all"] if role.name in chosen] + archivers
 
 
 def main(names: Sequence[str]) -> int:

@@ -61,6 +61,8 @@ class Record(msgspec.Struct, gc=False):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    timestamp_type: int = 0
+    """0 the producer's, 1 the broker's, as Kafka counts them."""
 
 
 class Meta(msgspec.Struct, frozen=True, gc=False):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without saying so
     AdminClient,
     ConfigResource,
+    ConfigSource,
     NewTopic,
     ResourceType,
 )
@@ -110,6 +112,21 @@ def config_differences(topic: Topic, actual: Mapping[str, str], safety: Mapping[
         if int(actual[name]) < int(value)
     ]
     return differences
+
+
+def described(settings: Settings, topic: str) -> dict[str, Any]:
+    """How a topic is made: `partitions`, and of its `config` what is set on it."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    try:
+        found = admin.describe_configs([resource], request_timeout=TIMEOUT_S)[resource].result()
+        partitions = len(admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions)
+    except KafkaException as error:
+        raise ServiceAway("kafka", f"topic {topic} cannot be described: {error.args[0].str()}") from None
+    own = {
+        name: entry.value for name, entry in found.items() if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+    }
+    return {"partitions": partitions, "config": own}
 
 
 def _config_differences(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Self
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -13,6 +14,9 @@ from confluent_kafka.admin import AdminClient
 from eventlog.envelope import UNREADABLE_NAME, Record
 from eventlog.errors import ServiceAway
 from eventlog.settings import Settings
+
+if TYPE_CHECKING:
+    from eventlog.archive.past import Past
 
 TIMEOUT_S = 10
 """Without any record or any answer from the broker."""
@@ -27,12 +31,17 @@ Partition = tuple[str, int]
 class LogReader:
     """Reads committed records of partitions; one consumer, used from one thread at a time.
 
+    Where the log no longer has what is asked for and the archive does, it is read from there: nobody sees a seam.
+
     Raises `ServiceAway` when the broker does not answer within `TIMEOUT_S`.
     """
 
     def __init__(self, settings: Settings, group: str = "onefact.reader") -> None:
         settings.required("kafka")
         self._servers = settings.kafka
+        self._settings = settings
+        self._past: Past | None = None
+        self._archived_ids: dict[str, bool] = {}
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.kafka,
@@ -61,7 +70,28 @@ class LogReader:
         self.close()
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """First offset kept, and the offset after the last stable one."""
+        """First offset kept, be it in an archive that reaches up to the log, and the offset after the last stable."""
+        low, high = self.log_bounds(topic, partition)
+        if low > 0 and (past := self._archive(topic)) is not None:
+            archived = past.bounds(topic, partition)
+            if archived is not None and archived[0] < low <= archived[1]:
+                low = archived[0]
+        return low, high
+
+    def _archive(self, topic: str) -> Past | None:
+        """The archive, where there is one of this very topic."""
+        if self._past is None and self._settings.s3 and find_spec("deltalake") is not None:
+            from eventlog.archive.past import Past
+
+            self._past = Past(self._settings)
+        if self._past is None:
+            return None
+        if topic not in self._archived_ids:
+            self._archived_ids[topic] = self._past.topic_id(topic) == self.topic_id(topic)
+        return self._past if self._archived_ids[topic] else None
+
+    def log_bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset that Kafka itself has, and the offset after the last stable one."""
         deadline = time.monotonic() + TIMEOUT_S
         while True:
             try:
@@ -117,13 +147,17 @@ class LogReader:
     def batches(self, ranges: Mapping[Partition, tuple[int, int]]) -> Iterator[tuple[Partition, list[Message], int]]:
         """Records of the ranges (begin, end), each partition in order: (partition, messages, next offset).
 
-        A range that starts before the first offset kept starts there. The last batch of a partition has its
+        A range that starts before the first offset kept starts there; what lies before the log's begin comes from the
+        archive, and a hole between the two is an error, `Hole`. The last batch of a partition has its
         end as next offset, even where only markers or nothing precede it.
         """
         ends: dict[Partition, int] = {}
         assigned = []
         for (topic, partition), (first, last) in ranges.items():
-            low, high = self.bounds(topic, partition)
+            low, high = self.log_bounds(topic, partition)
+            reached = yield from self._archived(topic, partition, first, min(last, low))
+            if reached == last:
+                continue
             begin, end = max(first, low), min(last, high)
             if begin < end:
                 ends[topic, partition] = end
@@ -137,6 +171,19 @@ class LogReader:
             yield from self._consume(ends)
         finally:
             self._consumer.unassign()
+
+    def _archived(
+        self, topic: str, partition: int, begin: int, end: int
+    ) -> Generator[tuple[Partition, list[Message], int], None, int | None]:
+        """Records of a range before the log's begin; returns how far that was, None where nothing is archived."""
+        past = self._archive(topic) if begin < end else None
+        there = None if past is None else past.bounds(topic, partition)
+        if past is None or there is None or there[0] >= end:
+            return None
+        messages: Any
+        for messages, following in past.batches(topic, partition, max(begin, there[0]), end):
+            yield (topic, partition), messages, following
+        return end
 
     def _consume(self, ends: dict[Partition, int]) -> Iterator[tuple[Partition, list[Message], int]]:
         heard = time.monotonic()
@@ -238,12 +285,14 @@ _headers: Callable[[Message], Sequence[tuple[str, bytes | None]] | None] = opera
 
 def to_record(message: Message) -> Record:
     """A client's message as a raw record."""
+    kind, timestamp = message.timestamp()
     return Record(
         message.topic() or "",
         message.partition() or 0,
         message.offset() or 0,
-        message.timestamp()[1],
+        timestamp,
         message.key(),
         message.value(),
         headers_of(message),
+        max(0, kind - 1),  # the client counts from one
     )

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from eventlog.envelope import Meta
-from eventlog.message import Command, Event
+from eventlog.message import Command, CommandAnswered, Event
 from eventlog.models import Model
 from eventlog.operations import Operation
 from eventlog.sagas import Relay, Saga
@@ -219,6 +219,14 @@ def read_by(role: Role) -> tuple[Topic, ...]:
 
 
 @dataclass(frozen=True)
+class Archiver:
+    """Keeps topics in object storage, record by record as they are; made by `Catalog`."""
+
+    sources: tuple[Topic, ...]
+    name: ClassVar[str] = "archiver"
+
+
+@dataclass(frozen=True)
 class Catalog:
     """Every domain and role that discovery found."""
 
@@ -253,6 +261,11 @@ class Catalog:
     def processors(self) -> tuple[Processor, ...]:
         """The roles whose output is in Kafka."""
         return (*self.deciders, *self.enrichers, *self.effects, *self.relays, *self.sagas)
+
+    @property
+    def archiver(self) -> Archiver:
+        """Of every topic that holds facts: not of answers, dead letters and changelogs, which follow from them."""
+        return Archiver(tuple(t for t in self.topics if t.types and CommandAnswered not in t.types))
 
     @property
     def message_types(self) -> tuple[type[Any], ...]:

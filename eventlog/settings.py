@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     """Of streams in memory, about, per partition whose state is on disk."""
     deadlines: str = ""
     """How long sagas wait, against what they declare: `SAGA.NAME=SECONDS[,...]`, such as `fulfilment.payment=60`."""
+    archive_age_s: float = 60.0
+    """So long the archiver lets a record wait for others to be in a file with."""
+    archive_memory_mb: int = 256
+    """Of rows that wait in an archiver for their files, in all its partitions together."""
     code_version: str = ""
     """Build that runs, such as a commit's id; written into facts after the version that their role declares."""
     tracing: bool = False

@@ -19,6 +19,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from eventlog.envelope import RawRecord
+from eventlog.reader import LogReader, to_record
 from eventlog.runtime import fetch
 from eventlog.runtime.runner import Runner
 from eventlog.runtime.task import PartitionTask
@@ -181,6 +182,18 @@ class PartitionFeed:
     def resume(self) -> None:
         self._app.batches.set_full(self._tp, False)
 
+    async def before_log(self, offset: int) -> AsyncIterator[list[RawRecord]]:
+        begins = await self._app.batches.earliest_offsets(self._tp)
+        begin = begins.get(self._tp, 0)
+        if offset >= begin:
+            return
+        place = (self._tp.topic, self._tp.partition)
+        with await asyncio.to_thread(LogReader, self._app.settings) as reader:
+            batches = reader.batches({place: (offset, begin)})
+            while (found := await asyncio.to_thread(next, batches, None)) is not None:
+                if found[1]:
+                    yield [to_record(message) for message in found[1]]
+
     def end(self) -> int | None:
         try:
             return self._app.batches.highwater(self._tp) or None
@@ -195,6 +208,7 @@ class RoleApp(faust.App):
         self, role: str, topics: dict[str, int], new_task: Callable[[str, int], PartitionTask], settings: Settings
     ) -> None:
         self._new_task = new_task
+        self.settings = settings
         self.runners: dict[TP, Runner] = {}
         self.assigned_once = False
         named = "worker_name" in settings.model_fields_set

@@ -15,7 +15,8 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # it ha
 
     def _consumer_record(self, tp: Any, record: Any) -> Record:
         return Record(
-            tp.topic, tp.partition, record.offset, record.timestamp, record.key, record.value, record.headers
+            tp.topic, tp.partition, record.offset, record.timestamp, record.key, record.value, record.headers,
+            record.timestamp_type,
         )  # fmt: skip
 
 

@@ -60,7 +60,10 @@ class ReferenceReader:
 
     def _follow(self) -> None:
         with LogReader(self._settings) as reader:
-            bounds = {(t, p): reader.bounds(t, p) for t in self._topics for p in reader.partitions(t)}
+            bounds = {(t, p): reader.log_bounds(t, p) for t in self._topics for p in reader.partitions(t)}
+            for _, messages, _ in reader.batches({place: (0, low) for place, (low, _) in bounds.items()}):
+                for message in messages:  # of the archive: what the log has no longer
+                    self._put(message)
         waiting = {key: high for key, (low, high) in bounds.items() if low < high}
         consumer = Consumer(
             {

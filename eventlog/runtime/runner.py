@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -42,6 +42,9 @@ class Feed(Protocol):
 
     def resume(self) -> None: ...
 
+    def before_log(self, offset: int) -> AsyncIterator[list[RawRecord]]:
+        """Records from the offset on that the log has no longer, out of the archive."""
+
     def end(self) -> int | None:
         """Offset after the newest record known, None when it is not known yet."""
 
@@ -55,6 +58,7 @@ class Runner:
         self.next = 0
         """Next offset that the task wants."""
         self._feed = feed
+        self._records_max: int = getattr(task, "buffer_records_max", BUFFER_RECORDS_MAX)
         self._buffer: deque[list[RawRecord]] = deque()
         self._buffered = self._bytes = 0
         self._fetched = 0
@@ -104,8 +108,7 @@ class Runner:
         self._stopping = True
         self._feed.stop()
         self._wake.set()
-        if self.ready:
-            await self._idle.wait()
+        await self._idle.wait()
         self._loop_task.cancel()
         await asyncio.gather(self._loop_task, return_exceptions=True)
         await self.task.close()
@@ -130,12 +133,26 @@ class Runner:
     async def _open(self) -> None:
         started = time.monotonic()
         self.next = await self.task.open()
+        await self._catch_up()
         self._buffer.clear()
         self._buffered = self._bytes = 0
         self._fetched = self.next
         self._moved = True
         self.ready = True
         self._log.info("open", next=self.next, seconds=round(time.monotonic() - started, 3))
+
+    async def _catch_up(self) -> None:
+        """Take what the log has no longer: of a role that is new, or was away for longer than Kafka keeps records."""
+        async for records in self._feed.before_log(self.next):
+            for start in range(0, len(records), self.task.batch_records_max):
+                if self._stopping:
+                    return
+                self._idle.clear()
+                batch = records[start : start + self.task.batch_records_max]
+                counts = await self.task.process(batch)
+                self.next = batch[-1].offset + 1
+                self._count(batch, counts)
+                self._idle.set()
 
     async def _step(self) -> None:
         if self._moved and not self._held:
@@ -159,7 +176,7 @@ class Runner:
 
     @property
     def _full(self) -> bool:
-        return self._buffered >= BUFFER_RECORDS_MAX or self._bytes >= BUFFER_BYTES_MAX
+        return self._buffered >= self._records_max or self._bytes >= BUFFER_BYTES_MAX
 
     async def _take(self) -> list[RawRecord] | None:
         """Everything that is waiting, up to the task's limit: the busier, the larger the commits.

@@ -19,10 +19,11 @@ from eventlog.deadlines import allowed
 from eventlog.errors import OnefactError, ServiceAway
 from eventlog.provision import provision
 from eventlog.registry import Registry
-from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Role, read_by
+from eventlog.roles import Archiver, Catalog, Decider, Effect, Enricher, Projection, Role, read_by
 from eventlog.rows import OutRow
 from eventlog.runtime import metrics
 from eventlog.runtime.app import RoleApp
+from eventlog.runtime.archive_task import Archive, ArchiveTask
 from eventlog.runtime.effect_task import EffectTask
 from eventlog.runtime.kafka_task import DecideTask, EnrichTask
 from eventlog.runtime.outside import Outside, Terms
@@ -52,7 +53,9 @@ OpenStore = Callable[[str, Settings], Store]
 class Worker:
     """Runs roles until it is told to stop, or one of them breaks in a way that a new process mends best."""
 
-    def __init__(self, roles: Sequence[Role], catalog: Catalog, settings: Settings, open_store: OpenStore) -> None:
+    def __init__(
+        self, roles: Sequence[Role | Archiver], catalog: Catalog, settings: Settings, open_store: OpenStore
+    ) -> None:
         self._roles = roles
         self._catalog = catalog
         self._settings = settings
@@ -70,6 +73,7 @@ class Worker:
         self._producer: AIOKafkaProducer | None = None
         self._references: ReferenceReader | None = None
         self._registry: Registry | None = None
+        self._archive: Archive | None = None
         self._tracing = Tracing(settings) if settings.tracing else None
 
     async def run(self) -> int:
@@ -123,6 +127,10 @@ class Worker:
             self._stores[name].prepare([p.model for p in projections if p.model.store == name])
             for doubt in self._stores[name].doubts():
                 log.warning("a store may fall back", doubt=doubt)
+        for role in self._roles:
+            if isinstance(role, Archiver):
+                self._archive = self._archive or Archive(role, self._settings, self._registry)
+                self._archive.prepare(role)
         return codec
 
     async def _patiently(self, prepare: Callable[[], Codec]) -> Codec | None:
@@ -136,16 +144,19 @@ class Worker:
                 await asyncio.wait_for(self._stop.wait(), RETRY_S)
         return None
 
-    def _new_app(self, role: Role, codec: Codec) -> RoleApp:
-        topics = {topic.name: topic.partitions for topic in read_by(role)}
+    def _new_app(self, role: Role | Archiver, codec: Codec) -> RoleApp:
+        sources = role.sources if isinstance(role, Archiver) else read_by(role)
+        topics = {topic.name: topic.partitions for topic in sources}
 
         def new_task(topic: str, partition: int) -> PartitionTask:
             task = self._new_task(role, topic, partition, codec)
-            return task if self._tracing is None else TracedTask(task, role, self._tracing)
+            return (
+                task if self._tracing is None or isinstance(role, Archiver) else TracedTask(task, role, self._tracing)
+            )
 
         return RoleApp(role.name, topics, new_task, self._settings)
 
-    def _new_task(self, role: Role, topic: str, partition: int, codec: Codec) -> PartitionTask:
+    def _new_task(self, role: Role | Archiver, topic: str, partition: int, codec: Codec) -> PartitionTask:
         match role:
             case Decider():
                 return DecideTask(role, partition, self._settings, codec)
@@ -162,6 +173,9 @@ class Worker:
                 return RelayTask(role, self._catalog.topic(topic), partition, self._settings, codec)
             case Saga():
                 return SagaTask(role, partition, self._settings, codec, self._append)
+            case Archiver():
+                assert self._archive
+                return ArchiveTask(self._archive, self._catalog.topic(topic), partition)
 
     async def _append(self, topic: str, partition: int, rows: Sequence[OutRow]) -> None:
         """Append outside of any transaction: dead letters of projections, and ticks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -57,6 +57,10 @@ class Feed:
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
+
+    async def before_log(self, _: int) -> AsyncIterator[list[RawRecord]]:
+        for records in ():
+            yield records
 
     def end(self) -> int | None:
         return None

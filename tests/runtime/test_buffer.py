@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import pytest
 
@@ -44,6 +44,10 @@ class Feed:
 
     def resume(self) -> None:
         self.paused = False
+
+    async def before_log(self, _: int) -> AsyncIterator[list[Record]]:
+        for records in ():
+            yield records
 
     def end(self) -> int | None:
         return None

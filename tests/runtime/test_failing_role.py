@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +42,10 @@ class Feed:
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
+
+    async def before_log(self, _: int) -> AsyncIterator[list[Record]]:
+        for records in ():
+            yield records
 
     def end(self) -> int | None:
         return len(self.records)

@@ -1,0 +1,198 @@
+"""`onefact archive`: the log in object storage."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deploy.cli.output import Json, print_json, print_table
+from eventlog.errors import NotFound, OnefactError
+
+if TYPE_CHECKING:
+    from eventlog.settings import Settings
+    from eventlog.topics import Topic
+
+Topics = Annotated[list[str] | None, typer.Argument(metavar="[TOPIC]...", help="These topics only.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    archive = typer.Typer(no_args_is_help=True, help="The log in object storage: run, status, verify.")
+    archive.command("run")(run)
+    archive.command("status")(status)
+    archive.command("verify")(verify)
+    app.add_typer(archive, name="archive")
+
+
+def run(
+    *,
+    until_now: Annotated[
+        bool, typer.Option("--until-now", help="End when what is in the log at the start is archived.")
+    ] = False,
+) -> None:
+    """Archive every topic that holds facts, until SIGTERM. The same as `onefact worker archiver`.
+
+    Example: onefact archive run --until-now
+    """
+    import os
+
+    from deploy.worker import main
+
+    if until_now:
+        os.environ["ONEFACT_ARCHIVE_AGE_S"] = "1"
+        _stop_when_archived()
+    code = main(["archiver"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # As `onefact worker`: client threads of native libraries may still be ending.
+    os._exit(code)
+
+
+def status(topics: Topics = None, *, as_json: Json = False) -> None:
+    """Show what is archived of each topic: offsets, files, bytes by tier, and how many records wait.
+
+    Example: onefact archive status trading.events
+    """
+    from eventlog.archive.objects import Objects
+    from eventlog.reader import LogReader
+    from eventlog.settings import Settings
+    from eventlog.upkeep.status import statuses
+
+    settings = Settings().required("kafka", "s3")
+    with LogReader(settings) as log:
+        found = statuses(Objects(settings), log, {t.name: t.partitions for t in _chosen(topics)})
+    if as_json:
+        print_json(found)
+        return
+    columns = ["topic", "partition", "archived from", "to", "log from", "to", "waiting", "records", "files", "bytes"]
+    keys = ["topic", "partition", "begin", "end", "log_begin", "log_end", "waiting", "records", "files", "bytes"]
+    print_table(columns, [[_grouped(each[key]) for key in keys] for each in found])
+
+
+def verify(
+    topics: Topics = None,
+    *,
+    archive_only: Annotated[
+        bool, typer.Option("--archive-only", help="Do not read the log: ranges and digests of the files alone.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Prove that archive and log are contiguous, equal where both have a record, and every file as it was committed.
+
+    Exit code 1 where they are not; what is missing, altered or twice there is named by its offsets.
+
+    Example: onefact archive verify trading.events
+    """
+    import time
+
+    from eventlog.archive.objects import Objects
+    from eventlog.reader import LogReader
+    from eventlog.settings import Settings
+    from eventlog.upkeep.verify import verify_all
+
+    settings = Settings().required("s3")
+    wanted = {topic.name: topic.compacted for topic in _chosen(topics)}
+    began = time.monotonic()
+    if archive_only:
+        proofs = list(verify_all(Objects(settings), None, wanted))
+    else:
+        with LogReader(settings.required("kafka")) as log:
+            proofs = list(verify_all(Objects(settings), log, wanted))
+    seconds = time.monotonic() - began
+    faults = [fault for proof in proofs for fault in proof.faults]
+    records, compared = sum(proof.records for proof in proofs), sum(proof.compared for proof in proofs)
+    if as_json:
+        print_json(
+            {
+                "partitions": [_plain(proof) for proof in proofs],
+                "records": records,
+                "compared": compared,
+                "faults": [str(fault) for fault in faults],
+                "seconds": round(seconds, 3),
+            }
+        )
+    else:
+        files, frozen = sum(proof.files for proof in proofs), sum(proof.frozen for proof in proofs)
+        print(
+            f"{len(proofs)} partitions, {files:,} files, {records:,} records, {compared:,} of them also in the log, "
+            f"{frozen:,} files frozen and not read, {seconds:.1f} s"
+        )
+    if faults:
+        if as_json:
+            raise typer.Exit(1)
+        raise OnefactError("the archive is not whole:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _plain(proof: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(proof) | {"faults": [str(fault) for fault in proof.faults]}
+
+
+def _grouped(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
+
+
+def _chosen(names: list[str] | None) -> list[Topic]:
+    """Archived topics of these names, or all of them."""
+    from eventlog.discovery import catalog
+
+    topics = {topic.name: topic for topic in catalog().archiver.sources}
+    for name in names or ():
+        if name not in topics:
+            raise NotFound(f"there is no archived topic {name}; there are {', '.join(topics)}")
+    return [topics[name] for name in names] if names else list(topics.values())
+
+
+def _stop_when_archived() -> None:
+    """Ask this process to end once everything that is in the log now is committed to the archive."""
+    import os
+    import signal
+    import threading
+    import time
+
+    from eventlog.discovery import catalog
+    from eventlog.settings import Settings
+
+    settings = Settings().required("kafka", "registry", "s3")
+
+    def watch() -> None:
+        ends: dict[tuple[str, int], int] | None = None
+        while True:
+            try:
+                ends = _ends(settings, catalog().archiver.sources) if ends is None else ends
+                if _archived(settings, ends):
+                    break
+            except OnefactError:
+                pass  # services may come later than their workers
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="until now", daemon=True).start()
+
+
+def _ends(settings: Settings, topics: tuple[Topic, ...]) -> dict[tuple[str, int], int]:
+    from eventlog.reader import LogReader
+
+    with LogReader(settings) as log:
+        ends = {place: end for topic in topics for place, end in log.ends(topic.name).items()}
+    if not ends:
+        raise NotFound("there are no topics yet")
+    return ends
+
+
+def _archived(settings: Settings, ends: dict[tuple[str, int], int]) -> bool:
+    from eventlog.archive.objects import Objects
+    from eventlog.archive.table import Table
+    from eventlog.reader import LogReader
+
+    objects = Objects(settings)
+    partitions: dict[str, list[int]] = {}
+    for topic, partition in ends:
+        partitions.setdefault(topic, []).append(partition)
+    reached = {(t, p): n for t, ps in partitions.items() for p, n in Table(objects, t).next_offsets(ps).items()}
+    with LogReader(settings) as log:
+        ranges = {place: (max(reached.get(place, 0), log.log_bounds(*place)[0]), end) for place, end in ends.items()}
+        return log.waiting(ranges) == 0

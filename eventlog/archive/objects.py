@@ -1,0 +1,209 @@
+"""Objects of one bucket: put, read back, moved between storage classes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from eventlog.errors import NotFound, OnefactError, ServiceAway
+from eventlog.settings import Settings
+
+REGION = "us-east-1"
+TIMEOUT_S = 20
+ATTEMPTS = 6
+"""Of one request that was answered 429 or 5xx, or not at all; with growing pauses."""
+
+StorageClass = Literal["STANDARD", "STANDARD_IA", "GLACIER", "DEEP_ARCHIVE"]
+ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
+"""What is in one of these cannot be read before it was restored."""
+
+
+class ExtraMissing(OnefactError):
+    """The libraries of the archive are not installed."""
+
+
+class Frozen(OnefactError):
+    """The object is in an archive class and must be restored before it can be read."""
+
+    def __init__(self, key: str, *, restoring: bool) -> None:
+        state = "is being restored" if restoring else "is frozen: onefact archive restore"
+        super().__init__(f"{key} {state}")
+        self.key = key
+        self.restoring = restoring
+
+
+@dataclass(frozen=True)
+class Address:
+    """`http[s]://KEY:SECRET@HOST[:PORT]/BUCKET[?region=NAME]`; without credentials the ones of the environment."""
+
+    endpoint: str
+    bucket: str
+    key: str
+    secret: str
+    region: str
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        parts = urlsplit(url)
+        bucket = parts.path.strip("/")
+        if parts.scheme not in ("http", "https") or not parts.hostname or not bucket or "/" in bucket:
+            raise OnefactError("ONEFACT_S3 is not http[s]://KEY:SECRET@HOST[:PORT]/BUCKET[?region=NAME]")
+        region = parse_qs(parts.query).get("region", [REGION])[0]
+        endpoint = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        return cls(endpoint, bucket, unquote(parts.username or ""), unquote(parts.password or ""), region)
+
+    def options(self) -> dict[str, str]:
+        """The same for the table format's library."""
+        credentials = {"AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret} if self.key else {}
+        return credentials | {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": self.region,
+            "AWS_ALLOW_HTTP": str(self.endpoint.startswith("http:")).lower(),
+            "aws_conditional_put": "etag",  # a commit is a file that must not be there yet
+            "max_retries": str(ATTEMPTS),
+            "retry_timeout": f"{TIMEOUT_S}s",
+            "timeout": f"{TIMEOUT_S}s",
+        }
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the store says of an object."""
+
+    size: int
+    storage_class: str
+    restored: bool
+    """Readable although it is in an archive class."""
+    restoring: bool
+
+
+class Objects:
+    """One bucket; used from any thread. Raises `ServiceAway` when the store does not answer, or not in order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.address = Address.parse(settings.required("s3").s3)
+        self._made = threading.Lock()
+        self._bucket_there = False
+
+    @cached_property
+    def _client(self) -> Any:
+        try:
+            import boto3
+            from botocore.config import Config
+        except ImportError:
+            raise ExtraMissing("the archive's libraries are missing: pip install 'onefact[archive]'") from None
+        config = Config(
+            connect_timeout=TIMEOUT_S,
+            read_timeout=TIMEOUT_S,
+            retries={"mode": "standard", "max_attempts": ATTEMPTS},
+            s3={"addressing_style": "path"},
+            max_pool_connections=64,
+        )
+        return boto3.client(
+            "s3",
+            endpoint_url=self.address.endpoint,
+            region_name=self.address.region,
+            aws_access_key_id=self.address.key or None,
+            aws_secret_access_key=self.address.secret or None,
+            config=config,
+        )
+
+    def _ask(self, operation: str, **arguments: Any) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return getattr(self._client, operation)(Bucket=self.address.bucket, **arguments)
+        except ClientError as error:
+            code, key = str(error.response["Error"].get("Code", "")), arguments.get("Key", self.address.bucket)
+            if code in ("404", "NoSuchKey", "NotFound", "NoSuchBucket"):
+                raise NotFound(f"there is no {key} in {self.address.endpoint}/{self.address.bucket}") from None
+            if code == "InvalidObjectState":
+                raise Frozen(key, restoring=False) from None
+            raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
+        except (BotoCoreError, OSError) as error:
+            raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
+
+    def have_bucket(self) -> None:
+        """Make the bucket where it is not there."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        with self._made:
+            if self._bucket_there:
+                return
+            try:
+                self._client.head_bucket(Bucket=self.address.bucket)
+            except ClientError as error:
+                if error.response["Error"].get("Code") not in ("404", "NoSuchBucket"):
+                    raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
+                self._client.create_bucket(Bucket=self.address.bucket)
+            except (BotoCoreError, OSError) as error:
+                raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
+            self._bucket_there = True
+
+    def put(self, key: str, data: bytes | memoryview, storage_class: StorageClass = "STANDARD") -> None:
+        """Write an object whole, or raise; the store checks a checksum of what it got."""
+        self._ask("put_object", Key=key, Body=bytes(data), StorageClass=storage_class, ChecksumAlgorithm="CRC32")
+
+    def get(self, key: str) -> bytes:
+        """Raises `NotFound`, `Frozen`; a body that ends early is asked for again."""
+        from botocore.exceptions import BotoCoreError
+        from urllib3.exceptions import HTTPError
+
+        for attempt in range(ATTEMPTS):
+            answer = self._ask("get_object", Key=key)
+            try:
+                data: bytes = answer["Body"].read()
+            except (BotoCoreError, HTTPError, OSError) as error:
+                if attempt == ATTEMPTS - 1:
+                    raise ServiceAway("s3", f"{self.address.endpoint}: {key}: {error}") from None
+            else:
+                return data
+        raise AssertionError
+
+    def head(self, key: str) -> Head:
+        """Raises `NotFound`."""
+        answer = self._ask("head_object", Key=key)
+        restore = answer.get("Restore", "")
+        kept = answer.get("StorageClass", "STANDARD")
+        return Head(
+            size=answer["ContentLength"],
+            storage_class=kept,
+            restored='ongoing-request="false"' in restore,
+            restoring='ongoing-request="true"' in restore,
+        )
+
+    def copy(self, source: str, key: str, storage_class: StorageClass) -> None:
+        """A copy inside the store, in another class."""
+        place = {"Bucket": self.address.bucket, "Key": source}
+        self._ask("copy_object", Key=key, CopySource=place, StorageClass=storage_class, MetadataDirective="COPY")
+
+    def restore(self, key: str, days: int) -> None:
+        """Ask for a readable copy of a frozen object, to stay so many days; asking again is no error."""
+        from botocore.exceptions import ClientError
+
+        tier = {"Days": days, "GlacierJobParameters": {"Tier": "Standard"}}
+        try:
+            self._client.restore_object(Bucket=self.address.bucket, Key=key, RestoreRequest=tier)
+        except ClientError as error:
+            if error.response["Error"].get("Code") != "RestoreAlreadyInProgress":
+                raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
+
+    def delete(self, key: str) -> None:
+        """No error where it is not there."""
+        self._ask("delete_object", Key=key)
+
+    def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """(key, size) of every object whose key begins so."""
+        token: dict[str, str] = {}
+        while True:
+            page = self._ask("list_objects_v2", Prefix=prefix, **token)
+            for found in page.get("Contents", ()):
+                yield found["Key"], found["Size"]
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}

@@ -1,0 +1,180 @@
+"""Reads the archive as the log is read: records of a range of offsets, in order, each once."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from eventlog.archive import meta, rows
+from eventlog.archive.objects import Objects
+from eventlog.archive.table import NoTable, Segment, Table
+from eventlog.errors import NotFound, OnefactError
+from eventlog.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FILES_KEPT_BYTES = 64 * 1024 * 1024
+"""Of files read last: one key's history is asked for again and again."""
+
+
+class Damaged(OnefactError):
+    """A file of the archive is missing or altered; the message names the offsets."""
+
+
+class Hole(OnefactError):
+    """Offsets are neither in the archive nor in the log."""
+
+
+class Archived:
+    """A record of the archive, with the methods of the client's message that readers use."""
+
+    __slots__ = ("_row", "_rows")
+
+    def __init__(self, of: Rows, row: int) -> None:
+        self._rows = of
+        self._row = row
+
+    def topic(self) -> str:
+        return self._rows.topic
+
+    def partition(self) -> int:
+        return self._rows.partition
+
+    def offset(self) -> int:
+        return self._rows.offsets[self._row]
+
+    def key(self) -> bytes | None:
+        return self._rows.keys[self._row]
+
+    def value(self) -> bytes | None:
+        return self._rows.values[self._row]
+
+    def timestamp(self) -> tuple[int, int]:
+        """Type as the client counts it (from 1) and milliseconds."""
+        return self._rows.kinds[self._row] + 1, self._rows.stamps[self._row]
+
+    def headers(self) -> list[tuple[str, bytes | None]]:
+        return self._rows.headers(self._row)
+
+    def error(self) -> None:
+        return None
+
+
+class Rows:
+    """Rows of a file as lists; headers are made where they are asked for."""
+
+    def __init__(self, topic: str, partition: int, batch: pa.RecordBatch) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.offsets: list[int]
+        self.stamps: list[int]
+        self.kinds: list[int]
+        self.keys: list[bytes | None]
+        self.values: list[bytes | None]
+        self.offsets, self.stamps, self.kinds, self.keys, self.values = (
+            batch.column(index).to_pylist() for index in range(5)
+        )
+        self._column = batch.column(5)
+        self._headers: list[list[tuple[str, bytes | None]]] | None = None
+
+    def headers(self, row: int) -> list[tuple[str, bytes | None]]:
+        if self._headers is None:
+            self._headers = rows.headers_of(self._column)
+        return self._headers[row]
+
+
+class Past:
+    """The archive under a reader of the log; used from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._objects = Objects(settings)
+        self._tables: dict[str, Table] = {}
+        self._files: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int] | None:
+        """First offset archived, and the offset after the last; None where nothing is."""
+        segments = self.segments(topic, partition)
+        return (segments[0].begin, segments[-1].end) if segments else None
+
+    def topic_id(self, topic: str) -> str | None:
+        """Kafka's own id of the topic that was archived under the name; None where none was."""
+        try:
+            return str(meta.topic_of(self._objects, topic)["topic_id"])
+        except NotFound:
+            return None
+
+    def partitions(self, topic: str) -> list[int]:
+        """Those of the topic that have something in the archive."""
+        return sorted({segment.partition for segment in self._all(topic)})
+
+    def segments(self, topic: str, partition: int) -> list[Segment]:
+        """The partition's files, in order; empty where nothing is archived."""
+        return [segment for segment in self._all(topic) if segment.partition == partition]
+
+    def _all(self, topic: str) -> list[Segment]:
+        if topic not in self._tables:
+            self._tables[topic] = Table(self._objects, topic)
+        try:
+            return self._tables[topic].segments()
+        except NoTable:
+            return []
+
+    def batches(self, topic: str, partition: int, begin: int, end: int) -> Iterator[tuple[list[Archived], int]]:
+        """Records of the range and the offset that has been read to, file by file.
+
+        Raises `Hole` where the archive lacks a part, `Damaged` where a file does, `Frozen` where one must be restored.
+        """
+        at = begin
+        for segment in self._of(topic, partition, begin, end):
+            if segment.begin > at:
+                break
+            table = self.read(segment)
+            for batch in table.to_batches():
+                made = Rows(topic, partition, batch)
+                first = 0 if not made.offsets or made.offsets[0] >= at else bisect_left(made.offsets, at)
+                last = (
+                    len(made.offsets) if not made.offsets or made.offsets[-1] < end else bisect_left(made.offsets, end)
+                )
+                if first < last:
+                    yield [Archived(made, row) for row in range(first, last)], made.offsets[last - 1] + 1
+            at = segment.end
+            yield [], min(at, end)
+        if at < end:
+            raise Hole(f"{topic}:{partition}: offsets {at} to {end - 1} are neither in the log nor in the archive")
+
+    def _of(self, topic: str, partition: int, begin: int, end: int) -> Sequence[Segment]:
+        segments = self.segments(topic, partition)
+        first = max(0, bisect_right([segment.begin for segment in segments], begin) - 1)
+        return [segment for segment in segments[first:] if segment.end > begin and segment.begin < end]
+
+    def read(self, segment: Segment) -> pa.Table:
+        """Rows of a file, its digest checked."""
+        return rows.from_file(self._file(segment))
+
+    def _file(self, segment: Segment) -> bytes:
+        with self._lock:
+            if (kept := self._files.get(segment.key)) is not None:
+                self._files.move_to_end(segment.key)
+                return kept
+        data = fetch(self._objects, segment)
+        with self._lock:
+            self._files[segment.key] = data
+            while sum(map(len, self._files.values())) > FILES_KEPT_BYTES:
+                self._files.popitem(last=False)
+        return data
+
+
+def fetch(objects: Objects, segment: Segment) -> bytes:
+    """A file as it was committed; raises `Damaged` naming the offsets that are lost with it."""
+    try:
+        data = objects.get(segment.key)
+    except NotFound:
+        raise Damaged(f"{segment.span}: the file {segment.path} is missing") from None
+    if rows.digest_of(data) != segment.digest:
+        raise Damaged(f"{segment.span}: the file {segment.path} was altered")
+    return data

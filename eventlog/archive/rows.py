@@ -1,0 +1,130 @@
+"""Records as rows of a file, and back: byte for byte, whatever is in them.
+
+Columns: `offset`, `timestamp` (ms), `timestamp_type` (0 the producer's, 1 the broker's), `key`, `value`, `headers` (a
+list of name and value, both as bytes). The topic is the table's; the partition is the file's, in its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eventlog.archive.objects import ExtraMissing
+from eventlog.envelope import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LEVEL_WARM, LEVEL_COLD = 3, 12
+"""Of zstd: quick while facts come in, small where they stay."""
+ROW_GROUP_RECORDS = 64 * 1024
+_NAMES_OF_BYTES = "surrogateescape"
+"""How the clients here give header names that are not UTF-8; the archive has their bytes."""
+
+
+def schema() -> pa.Schema:
+    """Of the files: what a record is."""
+    import pyarrow as pa
+
+    header = pa.struct([pa.field("name", pa.binary()), pa.field("value", pa.binary())])
+    return pa.schema(
+        [
+            pa.field("offset", pa.int64()),
+            pa.field("timestamp", pa.int64()),
+            pa.field("timestamp_type", pa.int32()),
+            pa.field("key", pa.binary()),
+            pa.field("value", pa.binary()),
+            pa.field("headers", pa.list_(header)),
+        ]
+    )
+
+
+def to_table(records: Sequence[Record]) -> pa.Table:
+    """Records of one partition as rows."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise ExtraMissing("the archive's libraries are missing: pip install 'onefact[archive]'") from None
+
+    headers = [record.headers for record in records]
+    ends = pa.array(list(itertools.accumulate(map(len, headers), initial=0)), pa.int32())
+    flat = list(itertools.chain.from_iterable(headers))
+    values = pa.array([value for _, value in flat], pa.binary())
+    pairs = pa.StructArray.from_arrays([_names([name for name, _ in flat]), values], names=["name", "value"])
+    return pa.Table.from_arrays(
+        [
+            pa.array([record.offset for record in records], pa.int64()),
+            pa.array([record.timestamp for record in records], pa.int64()),
+            pa.array([record.timestamp_type for record in records], pa.int32()),
+            pa.array([record.key for record in records], pa.binary()),
+            pa.array([record.value for record in records], pa.binary()),
+            pa.ListArray.from_arrays(ends, pairs),
+        ],
+        schema=schema(),
+    )
+
+
+def _names(names: list[str]) -> Any:
+    import pyarrow as pa
+
+    known = {name: name.encode(errors=_NAMES_OF_BYTES) for name in set(names)}
+    return pa.array([known[name] for name in names], pa.binary())
+
+
+def to_records(rows: pa.Table, topic: str, partition: int) -> Iterator[Record]:
+    """The records that the rows were made of."""
+    for batch in rows.to_batches():
+        offsets, stamps, kinds, keys, values = (batch.column(index).to_pylist() for index in range(5))
+        headers = headers_of(batch.column(5))
+        for row, offset in enumerate(offsets):
+            yield Record(
+                topic, partition, offset, stamps[row], keys[row], values[row], headers[row], kinds[row]
+            )  # fmt: skip
+
+
+def headers_of(column: pa.ListArray) -> list[list[tuple[str, bytes | None]]]:
+    """The headers of each record, names as text."""
+    ends = column.offsets.to_pylist()
+    pairs = column.flatten()
+    first = ends[0]
+    raw = pairs.field("name").to_pylist()
+    known = {name: name.decode(errors=_NAMES_OF_BYTES) for name in set(raw)}
+    flat = list(zip([known[name] for name in raw], pairs.field("value").to_pylist(), strict=True))
+    return [flat[begin - first : end - first] for begin, end in itertools.pairwise(ends)]
+
+
+def to_file(rows: pa.Table, topic: str, partition: int, begin: int, end: int, level: int = LEVEL_WARM) -> bytes:
+    """A Parquet file of the rows, which says of itself which range of the log it is."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    span = {"topic": topic, "partition": partition, "begin": begin, "end": end}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        rows.replace_schema_metadata({"onefact": json.dumps(span)}),
+        sink,
+        compression="zstd",
+        compression_level=level,
+        row_group_size=ROW_GROUP_RECORDS,
+        use_dictionary=["headers.list.element.name"],
+        column_encoding={"offset": "DELTA_BINARY_PACKED", "timestamp": "DELTA_BINARY_PACKED"},
+        write_statistics=["offset", "timestamp"],
+    )
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def from_file(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of a file; all columns, or some."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.read_table(pa.BufferReader(data), columns=columns, use_threads=False)
+
+
+def digest_of(data: bytes) -> str:
+    """Of a file: SHA-256, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

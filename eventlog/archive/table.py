@@ -1,0 +1,284 @@
+"""The archive of a topic: a Delta Lake table, each commit of which carries files and the positions after them.
+
+A file is named by the range of offsets that it covers and by its digest, so both are committed with it. The position of
+a partition is the table's application transaction of that partition, in the same commit as the file: it is exactly
+once, and of two archivers that began at the same position one is refused.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from eventlog.archive import rows
+from eventlog.archive.objects import ExtraMissing, Objects
+from eventlog.errors import Fenced, OnefactError, ServiceAway
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+ROOT = "archive/log"
+PARTITIONED_BY = ["partition", "tier"]
+CHECKPOINT_EVERY = 50
+
+Tier = Literal["warm", "cold", "frozen"]
+_PATH = re.compile(
+    r"(?P<tier>warm|cold|frozen)/(?P<partition>\d+)/(?P<begin>\d+)-(?P<end>\d+)-(?P<digest>[0-9a-f]{64})\.parquet"
+)
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""The library's errors are trees for a terminal."""
+
+
+@dataclass(frozen=True, order=True)
+class Segment:
+    """A file: what one partition's log holds from offset `begin` to before `end`."""
+
+    topic: str
+    partition: int
+    begin: int
+    end: int
+    tier: Tier
+    digest: str
+    size: int
+    """In bytes."""
+    records: int
+    written_ms: int
+
+    @property
+    def path(self) -> str:
+        """Below the table."""
+        return f"{self.tier}/{self.partition}/{self.begin:020d}-{self.end:020d}-{self.digest}.parquet"
+
+    @property
+    def key(self) -> str:
+        """In the bucket."""
+        return f"{ROOT}/{self.topic}/{self.path}"
+
+    @property
+    def span(self) -> str:
+        """The range in words."""
+        return f"{self.topic}:{self.partition} offsets {self.begin} to {self.end - 1}"
+
+
+class NoTable(OnefactError):
+    """The topic has never been archived."""
+
+
+class Table:
+    """The archive of one topic; used from any thread. Raises `ServiceAway`."""
+
+    def __init__(self, objects: Objects, topic: str) -> None:
+        self.topic = topic
+        self._objects = objects
+        self._lock = threading.Lock()
+        self._table: DeltaTable | None = None
+
+    @property
+    def _uri(self) -> str:
+        return f"s3://{self._objects.address.bucket}/{ROOT}/{self.topic}"
+
+    def create(self) -> None:
+        """Have the table; no error where it is there."""
+        import pyarrow as pa
+
+        with self._lock:
+            if self._opened(needed=False) is not None:
+                return
+            fields = [pa.field("partition", pa.int32()), pa.field("tier", pa.string()), *rows.schema()]
+            with _Errors(self):
+                from deltalake import DeltaTable
+
+                DeltaTable.create(
+                    self._uri,
+                    pa.schema(fields),
+                    mode="ignore",
+                    partition_by=PARTITIONED_BY,
+                    name=self.topic,
+                    description=f"Records of the topic {self.topic}, as Kafka had them",
+                    configuration={
+                        "delta.checkpointInterval": str(CHECKPOINT_EVERY),
+                        "delta.enableExpiredLogCleanup": "false",
+                    },
+                    storage_options=self._objects.address.options(),
+                )
+
+    def segments(self) -> list[Segment]:
+        """Every file, by partition and offset, as of now."""
+        import pyarrow as pa
+
+        with self._lock:
+            table = self._refreshed()
+            found = pa.table(table.get_add_actions(flatten=True)).select(
+                ["path", "size_bytes", "modification_time", "num_records"]
+            )
+        return sorted(_segment(self.topic, *row.values()) for row in found.to_pylist())
+
+    def next_offset(self, partition: int) -> int | None:
+        """The offset after what is archived; None where nothing is."""
+        with self._lock:
+            return self._position(self._refreshed(), partition)
+
+    def next_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The same of several partitions, without those that have nothing."""
+        with self._lock:
+            table = self._refreshed()
+            found = {partition: self._position(table, partition) for partition in partitions}
+        return {partition: offset for partition, offset in found.items() if offset is not None}
+
+    def append(self, segment: Segment, expected: int | None) -> None:
+        """Commit a file and the position after it.
+
+        Raises `Fenced` where the partition's position is not `expected` any more: another archiver has it.
+        """
+        from deltalake import CommitProperties, Transaction
+
+        with self._lock:
+            table = self._refreshed()
+            if self._position(table, segment.partition) != expected:
+                raise Fenced(f"{self.topic}:{segment.partition} was archived on by another one")
+            after = Transaction(self._app(segment.partition), segment.end, segment.written_ms)
+            self._commit(table, [_add(segment, data_change=True)], CommitProperties(app_transactions=[after]))
+
+    def replace(self, old: Sequence[Segment], new: Sequence[Segment], why: str) -> None:
+        """Commit that files hold what others held: no record comes, goes or changes.
+
+        Raises `Fenced` where one of the old files is not in the table any more.
+        """
+        from deltalake import CommitProperties
+        from deltalake.transaction import RemoveAction
+
+        _require_same_ranges(old, new)
+        with self._lock:
+            table = self._refreshed()
+            import pyarrow as pa
+
+            there = set(pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist())
+            if gone := [segment.path for segment in old if segment.path not in there]:
+                raise Fenced(f"{self.topic}: {gone[0]} was replaced by another one")
+            removed = [
+                RemoveAction(
+                    path=segment.path,
+                    data_change=False,
+                    deletion_timestamp=max(each.written_ms for each in new),
+                    size=segment.size,
+                    partition_values={"partition": str(segment.partition), "tier": segment.tier},
+                )
+                for segment in old
+            ]
+            actions = [*(_add(segment, data_change=False) for segment in new), *removed]
+            self._commit(table, actions, CommitProperties(custom_metadata={"why": why}))
+
+    def _commit(self, table: DeltaTable, actions: Sequence[Any], properties: Any) -> None:
+        with _Errors(self):
+            table.create_write_transaction(
+                list(actions),
+                "append",
+                table.schema(),
+                partition_by=PARTITIONED_BY,
+                commit_properties=properties,
+            )
+
+    def _position(self, table: DeltaTable, partition: int) -> int | None:
+        found = table.transaction_version(self._app(partition))
+        return None if found is None else int(found)
+
+    def _app(self, partition: int) -> str:
+        return f"{self.topic}:{partition}"
+
+    def _refreshed(self) -> DeltaTable:
+        table = self._opened(needed=True)
+        assert table is not None
+        with _Errors(self):
+            table.update_incremental()
+        return table
+
+    def _opened(self, *, needed: bool) -> DeltaTable | None:
+        if self._table is None:
+            self._objects.have_bucket()
+            with _Errors(self):
+                from deltalake import DeltaTable
+                from deltalake.exceptions import TableNotFoundError
+
+                try:
+                    self._table = DeltaTable(self._uri, storage_options=self._objects.address.options())
+                except TableNotFoundError:
+                    if needed:
+                        raise NoTable(f"{self.topic} has never been archived") from None
+        return self._table
+
+    def forget(self) -> None:
+        """After an error nothing is known of the last commit: look at the table anew."""
+        with self._lock:
+            self._table = None
+
+
+class _Errors:
+    """Errors of the table format's library in words of ours."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None or isinstance(error, OnefactError):
+            return
+        if isinstance(error, ImportError):
+            raise ExtraMissing("the archive's libraries are missing: pip install 'onefact[archive]'") from None
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        if isinstance(error, CommitFailedError) and "Concurrent transaction" in str(error):
+            raise Fenced(f"{self._table.topic} was archived on by another one") from None
+        if isinstance(error, DeltaError | OSError):
+            self._table._table = None  # noqa: SLF001 - what it holds of the log may be behind what was committed
+            reason = " ".join(_COLOURS.sub("", str(error)).split())
+            raise ServiceAway(
+                "s3", f"the table of {self._table.topic}: {type(error).__name__}: {reason[:300]}"
+            ) from None
+
+
+def _segment(topic: str, path: str, size: int, written_ms: int, records: int) -> Segment:
+    found = _PATH.fullmatch(path)
+    if found is None:
+        raise OnefactError(f"the table of {topic} has a file that no archiver wrote: {path}")
+    tier: Any = found["tier"]
+    begin, end = int(found["begin"]), int(found["end"])
+    return Segment(topic, int(found["partition"]), begin, end, tier, found["digest"], size, records, written_ms)
+
+
+def _add(segment: Segment, *, data_change: bool) -> Any:
+    from deltalake.transaction import AddAction
+
+    stats = {
+        "numRecords": segment.records,
+        "minValues": {"offset": segment.begin},
+        "maxValues": {"offset": segment.end - 1},
+    }
+    return AddAction(
+        path=segment.path,
+        size=segment.size,
+        partition_values={"partition": str(segment.partition), "tier": segment.tier},
+        modification_time=segment.written_ms,
+        data_change=data_change,
+        stats=json.dumps(stats),
+    )
+
+
+def _require_same_ranges(old: Sequence[Segment], new: Sequence[Segment]) -> None:
+    """Replacing must keep every range and record count."""
+    for which in {(each.topic, each.partition) for each in (*old, *new)}:
+        before, after = (sorted(each for each in side if (each.topic, each.partition) == which) for side in (old, new))
+        for side in (before, after):
+            for one, other in itertools.pairwise(side):
+                assert one.end == other.begin, f"{one.path} does not end where {other.path} begins"
+        assert before
+        assert after
+        assert (before[0].begin, before[-1].end) == (after[0].begin, after[-1].end)
+        assert sum(each.records for each in before) == sum(each.records for each in after)

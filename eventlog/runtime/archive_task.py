@@ -1,0 +1,135 @@
+"""Partition tasks whose output is the archive: records gathered into a file, committed with the position after it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+import structlog
+
+from eventlog.archive.meta import Schemas, have_topic
+from eventlog.archive.objects import Objects
+from eventlog.archive.sink import PartitionSink, Share
+from eventlog.archive.table import Table
+from eventlog.envelope import RawRecord, Record
+from eventlog.errors import Fenced
+from eventlog.provision import described
+from eventlog.reader import LogReader
+from eventlog.registry import Registry
+from eventlog.roles import Archiver
+from eventlog.settings import Settings
+from eventlog.topics import Topic
+
+LOOK_S = 0.5
+"""How often it is asked whether what waits is due."""
+RETRY_S = 2.0
+BATCH_RECORDS_MAX = 4_000
+BUFFER_RECORDS_MAX = 8_000
+"""Of one partition: it takes records faster than they are fetched, and has many partitions."""
+
+log = structlog.get_logger()
+
+
+class Archive:
+    """What the tasks of one process share: connections, tables, memory."""
+
+    def __init__(self, role: Archiver, settings: Settings, registry: Registry) -> None:
+        self.settings = settings
+        self.objects = Objects(settings)
+        self.share = Share(bytes_max=settings.archive_memory_mb * 1024 * 1024)
+        self.schemas = Schemas(self.objects, registry.lookup)
+        self.tables = {topic.name: Table(self.objects, topic.name) for topic in role.sources}
+
+    def prepare(self, role: Archiver) -> None:
+        """Tables there, topics described; raises `AnotherTopic` where a topic was made again."""
+        with LogReader(self.settings) as reader:
+            for topic in role.sources:
+                self.tables[topic.name].create()
+                made = described(self.settings, topic.name)
+                have_topic(self.objects, topic.name, reader.topic_id(topic.name), made)
+
+    def first(self, topic: str, partition: int) -> int:
+        """Where the log begins."""
+        with LogReader(self.settings) as reader:
+            return reader.log_bounds(topic, partition)[0]
+
+    def sink(self, topic: str, partition: int) -> PartitionSink:
+        return PartitionSink(
+            self.objects,
+            self.tables[topic],
+            partition,
+            share=self.share,
+            before_commit=self.schemas.have,
+            age_s=self.settings.archive_age_s,
+        )
+
+
+class ArchiveTask:
+    """Archives one partition of one topic."""
+
+    batch_records_max = BATCH_RECORDS_MAX
+    buffer_records_max = BUFFER_RECORDS_MAX
+
+    def __init__(self, archive: Archive, source: Topic, partition: int) -> None:
+        self.role = Archiver.name
+        self.topic = source.name
+        self.partition = partition
+        self._archive = archive
+        self._sink = archive.sink(source.name, partition)
+        self._lock = asyncio.Lock()
+        self._timer: asyncio.Task[None] | None = None
+        self._fenced: Fenced | None = None
+        self._log = log.bind(role=self.role, topic=self.topic, partition=partition)
+
+    async def open(self) -> int:
+        await self._stop_timer()
+        async with self._lock:
+            self._fenced = None
+            begin: Callable[[], int] = lambda: self._archive.first(self.topic, self.partition)  # noqa: E731
+            opened = await asyncio.to_thread(self._sink.open, begin)
+        self._timer = asyncio.create_task(self._watch())
+        return opened
+
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+        async with self._lock:
+            if self._fenced is not None:
+                raise self._fenced
+            return {"archived": await asyncio.to_thread(self._take, cast("Sequence[Record]", records))}
+
+    def _take(self, records: Sequence[Record]) -> int:
+        self._sink.add(records)
+        return self._sink.flush() if self._sink.due else 0
+
+    async def _watch(self) -> None:
+        """Commit what has waited long enough, be it that nothing follows it."""
+        pause = LOOK_S
+        while True:
+            await asyncio.sleep(pause)
+            pause = LOOK_S
+            async with self._lock:
+                try:
+                    if self._sink.due:
+                        await asyncio.to_thread(self._sink.flush)
+                except Fenced as fenced:
+                    self._fenced = fenced  # said when the next records come: then the runner opens again
+                    return
+                except Exception as error:  # noqa: BLE001 - what waits is kept, and tried again as it is
+                    self._log.warning("the archive waits", error=f"{type(error).__name__}: {error}")
+                    pause = RETRY_S
+
+    async def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            await asyncio.gather(self._timer, return_exceptions=True)
+            self._timer = None
+
+    async def close(self) -> None:
+        await self._stop_timer()
+        async with self._lock:
+            # What waits is in the log, and would be read again by the next owner.
+            with contextlib.suppress(Exception):
+                if self._fenced is None:
+                    await asyncio.to_thread(self._sink.flush)
+            self._sink.close()

@@ -1,0 +1,91 @@
+"""Archive then log: whoever reads a range does not see where the one ends and the other begins."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from eventlog.archive.meta import AnotherTopic, have_topic
+from eventlog.archive.past import Hole
+from eventlog.reader import LogReader
+from eventlog.upkeep.verify import verify
+from tests.archive.conftest import Archive
+
+
+def cut(archive: Archive, before: int) -> None:
+    """Have Kafka forget what is before an offset."""
+    admin = AdminClient({"bootstrap.servers": archive.settings.kafka, "log_level": 0})
+    place = TopicPartition(archive.topic, 0, before)
+    for future in admin.delete_records([place]).values():
+        future.result(30)
+
+
+def test_the_log_may_be_cut_anywhere(kafka_archive: Archive) -> None:
+    archive = kafka_archive
+    archive.publish(160)
+    records = archive.log()
+    archive.write(records[:80], files=3)
+    proof = verify(archive.objects, None, archive.topic, 0)
+    archived = proof.end
+    with LogReader(archive.settings) as reader:
+        assert not verify(archive.objects, reader, archive.topic, 0).faults
+        end = reader.bounds(archive.topic, 0)[1]
+    for before in (1, records[30].offset, archived):
+        cut(archive, before)
+        with LogReader(archive.settings) as reader:
+            assert reader.log_bounds(archive.topic, 0)[0] == before
+            assert reader.bounds(archive.topic, 0) == (0, end)
+            proof = verify(archive.objects, reader, archive.topic, 0)
+            assert not proof.faults
+            assert proof.compared == len([r for r in records[:80] if r.offset >= before])
+        for begin, until in ((0, end), (5, archived - 3), (before, end), (archived, end)):
+            assert read(archive, begin, until) == [r for r in records if begin <= r.offset < until]
+    cut(archive, archived + 1)
+    with pytest.raises(Hole, match=f"offsets {archived} to {archived} "):
+        read(archive, 0, end)
+    with LogReader(archive.settings) as reader:
+        found = verify(archive.objects, reader, archive.topic, 0).faults
+    assert [(f.begin, f.end, f.what) for f in found] == [
+        (archived, archived + 1, "neither the archive nor the log has them")
+    ]
+
+
+def read(archive: Archive, begin: int, end: int) -> list:
+    from eventlog.reader import to_record
+
+    with LogReader(archive.settings) as reader:
+        found, reached = [], begin
+        for _, messages, following in reader.batches({(archive.topic, 0): (begin, end)}):
+            found += [to_record(message) for message in messages]
+            reached = following
+    assert reached == end
+    return found
+
+
+def test_a_record_that_differs_is_found(kafka_archive: Archive) -> None:
+    archive = kafka_archive
+    archive.publish(60)
+    records = archive.log()
+    wrong = [r for r in records if r.offset != records[10].offset]
+    wrong[20].value = b"something else"
+    archive.write(wrong)
+    with LogReader(archive.settings) as reader:
+        found = verify(archive.objects, reader, archive.topic, 0).faults
+    assert [(f.begin, f.end, f.what) for f in found] == [
+        (records[10].offset, records[10].offset + 1, "the log has it, the archive has not"),
+        (wrong[20].offset, wrong[20].offset + 1, "the archive and the log differ"),
+    ]
+
+
+def test_the_archive_of_another_topic_of_the_name_is_not_read(kafka_archive: Archive) -> None:
+    archive = kafka_archive
+    archive.publish(20, transactions=False)
+    archive.write(archive.log())
+    cut(archive, 10)
+    key = f"archive/meta/topics/{archive.topic}.json"
+    archive.objects.put(key, archive.objects.get(key).replace(b'"topic_id": "', b'"topic_id": "x'))
+    with LogReader(archive.settings) as reader:
+        assert reader.bounds(archive.topic, 0)[0] == 10
+        with pytest.raises(AnotherTopic, match="made again"):
+            have_topic(archive.objects, archive.topic, reader.topic_id(archive.topic), {})

@@ -1,0 +1,147 @@
+"""The whole way: facts are archived by a worker, Kafka forgets them, and everybody reads what they read before."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from deploy.cli.facts import facts_of
+from eventlog.archive.meta import schemas_of, topics_of
+from eventlog.archive.objects import Objects
+from eventlog.archive.past import Past
+from eventlog.digest import digest
+from eventlog.envelope import Record
+from eventlog.position import Position
+from eventlog.provision import provision
+from eventlog.reader import LogReader
+from eventlog.settings import Settings
+from eventlog.upkeep.status import statuses
+from eventlog.upkeep.verify import verify_all
+from projections import Reader
+from projections.replay import replay
+from tests.archive.kept import CATALOG, FACTS, JOURNAL, KEPT, LATER, SUMS
+from tests.backing import Backing
+from tests.runtime.counting import Count
+from tests.runtime.harness import Workers, codec_of, consumed, publish, read_all, seeded, wait_until
+
+ROLES = ("kept.decider", "kept.enricher", JOURNAL.name, SUMS.name)
+TOPICS = {topic.name: topic for topic in CATALOG.archiver.sources}
+WAIT_S = 60
+ASKED_AT = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def workers(backing: Backing, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    provision(settings, CATALOG)
+    environment = backing.env | {"ONEFACT_S3": settings.s3, "ONEFACT_ARCHIVE_AGE_S": "0.5"}
+    started = Workers(environment, tmp_path_factory.mktemp("workers"), module="tests.archive.kept")
+    yield started
+    started.stop()
+
+
+def waiting(settings: Settings) -> int:
+    with LogReader(settings) as log:
+        found = statuses(Objects(settings), log, {name: topic.partitions for name, topic in TOPICS.items()})
+    return sum(each["waiting"] for each in found)
+
+
+def applied(settings: Settings, *models: str) -> bool:
+    with Reader(settings, catalog=CATALOG) as reader, LogReader(settings) as log:
+        for name in models:
+            projection = reader.projection(name)
+            progress = reader.store(name).progress(projection.model)
+            for topic in projection.sources:
+                ends = log.ends(topic.name)
+                if log.waiting({place: (progress.get(place, 0), end) for place, end in ends.items()}):
+                    return False
+    return True
+
+
+def in_order(records: list[Record]) -> list[tuple]:
+    """Whole records, partition by partition."""
+    return sorted((r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in records)
+
+
+def everything(settings: Settings, streams: list[str], cut_at: Position) -> dict[str, Any]:
+    """What is read of the log in every way there is."""
+    found: dict[str, Any] = {name: in_order(read_all(settings, topic)) for name, topic in TOPICS.items()}
+    found["history"] = {s: facts_of(s, [KEPT], settings, everything=True) for s in streams}
+    with Reader(settings, catalog=CATALOG) as reader:
+        for model in (JOURNAL.model, SUMS.model):
+            rows = reader.read(model.name, as_of=ASKED_AT)
+            assert len(rows) > 9
+            found[f"{model.name} whole"] = digest(rows)
+            for stream in streams:
+                for point in (ASKED_AT, cut_at):
+                    found[f"{model.name} {stream} {point}"] = reader.read(model.name, (stream,), as_of=point)
+    result = replay(JOURNAL.model.name, settings, catalog=CATALOG)
+    assert result.identical
+    return found | {"replayed": (result.digest_rebuilt, result.rows, result.records)}
+
+
+def cut_all(settings: Settings) -> int:
+    """Have Kafka forget all that is archived; how many offsets that were."""
+    past, before = Past(settings), {}
+    for name in TOPICS:
+        for partition in past.partitions(name):
+            archived = past.bounds(name, partition)
+            assert archived
+            before[name, partition] = archived[1]
+    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+    places = [TopicPartition(name, partition, offset) for (name, partition), offset in before.items()]
+    for future in admin.delete_records(places).values():
+        future.result(30)
+    return sum(before.values())
+
+
+def test_kafka_forgets_and_nobody_notices(settings: Settings, workers: Workers) -> None:
+    draw = seeded()
+    streams = [f"c{n}" for n in range(12)]
+    commands = [
+        (f"kept:{n}", Count(counter_id=draw.choice(streams), number=draw.choice((-1, 0, 1, 2, 5)))) for n in range(900)
+    ]
+    workers.start("roles", *ROLES)
+    workers.start("archiver", "archiver")
+    workers.wait_ready()
+    with codec_of(settings, CATALOG) as codec:
+        publish(settings, codec, KEPT.topic("commands"), commands[:400])
+        wait_until(lambda: bool(Past(settings).partitions(FACTS[1].name)), WAIT_S, "a first part", workers.logs)
+        workers.kill("archiver")
+        publish(settings, codec, KEPT.topic("commands"), commands[400:])
+        workers.start("archiver")
+        wait_until(lambda: consumed(settings, "kept.enricher", FACTS[0]), WAIT_S, "enriched", workers.logs)
+        wait_until(lambda: waiting(settings) == 0, WAIT_S, "all archived", workers.logs)
+        wait_until(lambda: applied(settings, JOURNAL.model.name, SUMS.model.name), WAIT_S, "applied", workers.logs)
+        with LogReader(settings) as log:
+            proofs = list(verify_all(Objects(settings), log, dict.fromkeys(TOPICS, False)))
+        assert not [fault for proof in proofs for fault in proof.faults]
+        assert sum(proof.compared for proof in proofs) == sum(proof.records for proof in proofs) > 900
+        middle = next(r for r in read_all(settings, FACTS[0])[100:])
+        position = Position.of(middle.topic, middle.partition, middle.offset)
+        before = everything(settings, streams[:2], position)
+        assert cut_all(settings) > 900
+        assert everything(settings, streams[:2], position) == before
+        # A model that begins now is built from what Kafka has forgotten, and goes on live.
+        workers.start("later", LATER.name)
+        workers.wait_ready()
+        wait_until(lambda: applied(settings, LATER.model.name), WAIT_S, "the late model", workers.logs)
+        publish(settings, codec, KEPT.topic("commands"), [("kept:more", Count(counter_id="c0", number=3))])
+        wait_until(lambda: consumed(settings, "kept.decider", KEPT.topic("commands")), WAIT_S, "decided", workers.logs)
+        wait_until(lambda: applied(settings, LATER.model.name, JOURNAL.model.name), WAIT_S, "one more", workers.logs)
+    with Reader(settings, catalog=CATALOG) as reader:
+        assert reader.read(LATER.model.name) == reader.read(JOURNAL.model.name)
+    workers.signal("archiver", signal.SIGTERM)
+    assert workers.processes["archiver"].wait(30) == 0
+    assert waiting(settings) == 0, "an archiver that is asked to end commits what it has"
+    objects = Objects(settings)
+    assert {name: made["partitions"] for name, made in topics_of(objects).items() if name in TOPICS} == {
+        name: topic.partitions for name, topic in TOPICS.items()
+    }
+    texts = schemas_of(objects).values()
+    assert all(any(name in text for text in texts) for name in ("Counted", "Doubled", "CommandRejected"))
