@@ -19,7 +19,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 test: setup  ## every test; real services in containers where Docker answers, else embedded
-	.venv/bin/pytest
+	.venv/bin/pytest --durations=25 --durations-min=3
 
 demo: setup  ## publish, read, replay, compare; STACK=embedded or compose
 	STACK=$(STACK) .venv/bin/python -m deploy.demo

@@ -36,7 +36,15 @@ def portfolios(count: int) -> Iterator[dict[str, Any]]:
         }
 
 
-FILLINGS: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {"trading": trading, "portfolios": portfolios}
+def traced(count: int) -> Iterator[dict[str, Any]]:
+    """The sample of trading, each command with a `traceparent`, of which one in a hundred asks to be recorded."""
+    for n, event in enumerate(trading(count), 1):
+        yield event | {"traceparent": f"00-{n:032x}-{n:016x}-{'01' if n % 100 == 0 else '00'}"}
+
+
+FILLINGS: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
+    "trading": trading, "portfolios": portfolios, "traced": traced,
+}  # fmt: skip
 
 
 def fill(settings: Settings, events: Iterable[dict[str, Any]], topic: Topic) -> None:
@@ -49,7 +57,10 @@ def fill(settings: Settings, events: Iterable[dict[str, Any]], topic: Topic) -> 
             for event in batch:
                 command: Any = classes[event["type"]](**event["data"])
                 time = datetime.fromisoformat(event["time"])
-                headers = command_headers(event["id"], event["source"], event["type"], command.stream, time)
+                extra = [("traceparent", event["traceparent"].encode())] if "traceparent" in event else []
+                headers = command_headers(
+                    event["id"], event["source"], event["type"], command.stream, time, extra=extra
+                )
                 value = codec.encode(command)
                 while True:
                     try:

@@ -18,14 +18,14 @@ from tests.backing import free_port_base
 class WorkerProcess(Process):
     """One worker of the roles; `profile` names a speedscope file to write with py-spy, which must be on PATH."""
 
-    def __init__(self, stand: Stand, name: str, *roles: str, profile: Path | None = None) -> None:
+    def __init__(self, stand: Stand, name: str, *roles: str, profile: Path | None = None, **more: str) -> None:
         self._port = free_port_base()
         self._profiled = profile is not None
         argv = [sys.executable, "-m", "deploy.worker", *roles]
         if profile is not None:
             argv = ["py-spy", "record", "-f", "speedscope", "-r", "250", "-o", str(profile), "--", *argv]
         # Without a name of its own a worker leaves its group when it ends, and the next run need not wait for that.
-        env = stand.env(ONEFACT_HOME=str(stand.folder / name), ONEFACT_WORKER_PORT=str(self._port))
+        env = stand.env(ONEFACT_HOME=str(stand.folder / name), ONEFACT_WORKER_PORT=str(self._port), **more)
         env.pop("ONEFACT_WORKER_NAME", None)
         super().__init__(argv, env, stand.folder / f"{name}.log")
 

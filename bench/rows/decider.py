@@ -46,31 +46,36 @@ class Onefact:
         pass
 
     def run(self, stand: Stand, number: int) -> Run:
-        stand.fresh(OUTPUTS, DECIDER.name)
-        provision(stand.settings)
-        share = COMMANDS.partitions // self.processes
-        with ExitStack() as stack:
-            workers = [
-                stack.enter_context(
-                    WorkerProcess(stand, f"{self.name}-{i}", DECIDER.name, profile=stand.profile if i == 0 else None)
-                )
-                for i in range(self.processes)
-            ]
+        return decided(stand, self.name, self.processes)
 
-            def check_alive() -> None:
-                for worker in workers:
-                    worker.check_alive()
 
-            def shared_out() -> bool:
-                return all(worker.ready_partitions(DECIDER.name) == share for worker in workers)
+def decided(stand: Stand, name: str, processes: int, **env: str) -> Run:
+    """All commands decided by so many workers of the product."""
+    stand.fresh(OUTPUTS, DECIDER.name)
+    provision(stand.settings)
+    share = COMMANDS.partitions // processes
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(
+                WorkerProcess(stand, f"{name}-{i}", DECIDER.name, profile=stand.profile if i == 0 else None, **env)
+            )
+            for i in range(processes)
+        ]
 
-            measured = watch(
-                stand, DECIDER.name, COMMANDS, [w.pid for w in workers], check_alive,
-                ready=shared_out if self.processes > 1 else lambda: True,
-            )  # fmt: skip
-        events = check(stand, self.name, TRADING.topic("events").name, TRADING.topic("rejections").name)
-        stand.drop([topic.name for topic in OUTPUTS], DECIDER.name)
-        return Run(measured.figures() | {"events": events})
+        def check_alive() -> None:
+            for worker in workers:
+                worker.check_alive()
+
+        def shared_out() -> bool:
+            return all(worker.ready_partitions(DECIDER.name) == share for worker in workers)
+
+        measured = watch(
+            stand, DECIDER.name, COMMANDS, [w.pid for w in workers], check_alive,
+            ready=shared_out if processes > 1 else lambda: True,
+        )  # fmt: skip
+    events = check(stand, name, TRADING.topic("events").name, TRADING.topic("rejections").name)
+    stand.drop([topic.name for topic in OUTPUTS], DECIDER.name)
+    return Run(measured.figures() | {"events": events})
 
 
 CONTEST = Contest(

@@ -67,6 +67,10 @@ class Collector:
     def trace(self, trace: str) -> list[Seen]:
         return [span for span in self.spans if span.trace == trace]
 
+    def forget(self) -> None:
+        with self._lock:
+            self._seen.clear()
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
