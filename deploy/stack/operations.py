@@ -125,6 +125,10 @@ def _plan(home: Home, settings: Settings, kind: StackKind | None) -> dict[str, A
     if document and _anything_lives(home, document):
         if kind not in (None, document["stack"]):
             raise OnefactError(f"the stack in {home.path} runs as {document['stack']}: run `onefact down` first")
+        if unknown := stack_of(home, document).addresses().keys() - document["settings"].keys():
+            # What started it knew no such service, and what keeps it up would never start one.
+            names = ", ".join(sorted(unknown))
+            raise OnefactError(f"the stack in {home.path} was started without {names}: run `onefact down` first")
         return document
     return make_plan(home, settings, kind or settings.stack)
 

@@ -20,6 +20,7 @@ from deploy.stack import NotUp, Status, WorkerSpec, down, status, up
 from deploy.stack.embedded import SERVICES
 from deploy.stack.home import Home
 from deploy.stack.process import KeptProcess
+from eventlog.errors import OnefactError
 from eventlog.settings import Settings
 from tests.backing import free_port_base, until
 
@@ -87,6 +88,18 @@ def test_a_second_up_starts_nothing_and_is_quick(settings: Settings) -> None:
     began = time.monotonic()
     assert pids(start(settings)) == before
     assert time.monotonic() - began < 5
+
+
+def test_a_stack_that_was_started_by_older_code_is_not_waited_for(settings: Settings) -> None:
+    home = Home(settings.home)
+    document = home.read_stack()
+    older = {**document, "settings": {name: value for name, value in document["settings"].items() if name != "s3"}}
+    home.write_stack(older)
+    try:
+        with pytest.raises(OnefactError, match="started without s3: run `onefact down` first"):
+            start(settings)
+    finally:
+        home.write_stack(document)
 
 
 @pytest.mark.parametrize("name", [*sorted(SERVICE_NAMES), "one"])
