@@ -5,6 +5,7 @@
     make faults CASES=kill=30,zombie=4           so many of these
     make faults CASES=10%                        a tenth of each
     make faults SEED=7 KIND=kill CASE=12         one case again
+    make faults KIND=saga                        the saga of orders: see tests/faults/saga/campaign.py
     make faults JOBS=2                           two sets of services side by side
     make faults KIND=kill CASES=50 PLANT=name    with a planted bug: ends at the first violation, code 0 if there is one
 
@@ -28,6 +29,7 @@ from pathlib import Path
 from tests.faults.case import Case, Skipped
 from tests.faults.kinds import KINDS, state_of
 from tests.faults.results import note, write_report
+from tests.faults.saga import campaign as saga
 from tests.faults.stand import Stand
 from tests.faults.yardstick import Violation
 from tests.runtime.harness import ROOT
@@ -45,6 +47,8 @@ def main() -> int:
         return run_cases(folder, kind, range(int(first), int(last)), int(options.seed), options.plant)
     seed = int(options.seed) if options.seed else random.SystemRandom().randrange(1 << 31)
     print(f"SEED={seed}", flush=True)
+    if options.kind == "saga":  # orders in place of portfolios, and judged by other rules
+        return saga.main(folder, seed, int(options.cases or 2))
     kinds = options.kind.split(",") if options.kind else list(KINDS)
     if unknown := set(kinds) - KINDS.keys():
         sys.exit(f"there is no kind {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")

@@ -1,0 +1,179 @@
+"""Orders over real services while workers are killed: every order ends, no piece and no penny is lost.
+
+    make faults KIND=saga                  200 orders and 50 kills: once with a calm provider, once with a rough one
+    make faults KIND=saga CASES=4 SEED=7   so many, from this seed
+
+A rough provider fails 30 % of its calls, drops 10 % of its answers after it has charged, and is away for 20 s.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eventlog.codec import Codec
+from eventlog.discovery import catalog
+from eventlog.message import Command
+from eventlog.provision import provision
+from eventlog.settings import Settings
+from eventlog.topics import Topic
+from schemas.inventory import INVENTORY
+from schemas.orders import ORDERS
+from tests.backing import Backing, start_backing
+from tests.effects.provider import Provider
+from tests.faults.points import KAFKA_POINTS
+from tests.faults.saga.judge import Judge
+from tests.faults.saga.market import Market, make
+from tests.faults.stand import Orders
+from tests.runtime.harness import Workers, codec_of, publish
+
+ROLES = ("orders", "inventory", "payments", "fulfilment")
+WORKERS = ("a", "b")
+AT_POINTS = (
+    "fulfilment.saga", "fulfilment.relay", "orders.decider", "inventory.decider", "payments.decider", "payments.effect",
+)  # fmt: skip
+DEADLINES = "fulfilment.reservation=12,fulfilment.payment=15,fulfilment.retry=5"
+"""Shorter than a worker is missed, so that some pass."""
+POINT_S = 4.0
+"""For somebody to come to a point; then a worker is killed where it is."""
+ENDED_S = 240.0
+"""For all orders, once nobody is killed any more and the provider is back."""
+AWAY_S = 20.0
+
+
+@dataclass
+class Run:
+    """One campaign on services that are there."""
+
+    backing: Backing
+    folder: Path
+    draw: random.Random
+    orders: int
+    kills: int
+    rough: bool
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.mark = f"m{self.draw.randrange(1 << 40):x}"
+        self.market = make(self.draw, self.mark, self.orders)
+        self.settings = Settings(**self.backing.settings())
+        faults = {"fail": 0.3, "drop": 0.1, "delay_s": 0.5} if self.rough else {"delay_s": 0.1}
+        seed = self.draw.randrange(1 << 30)
+        self.provider = Provider(self.folder, seed=seed, settings=faults | {"decline": 0.1})
+        self.points = Orders(self.folder / "points")
+
+    def go(self) -> list[str]:
+        """What is wrong in the end; nothing where every invariant holds."""
+        provision(self.settings, catalog())
+        with codec_of(self.settings, catalog()) as codec:
+            self.provider.start()
+            workers = Workers(self._env(), self.folder, module="tests.faults.worker")
+            try:
+                for name in WORKERS:
+                    workers.start(name, *ROLES)
+                workers.wait_ready(timeout_s=120)
+                self._trade(codec, workers)
+                judge = Judge(self.settings, codec, self.market, self.mark)
+                self._wait_ended(judge)
+                self.notes.update(judge.ended())
+                return judge.wrong(self.provider.books())
+            finally:
+                workers.stop()
+                self.provider.stop()
+
+    def _env(self) -> dict[str, str]:
+        told = {"URL": self.provider.url, "PAUSE_S": "1", "DEADLINE_S": "2", "RATE": "1000"}
+        env = self.backing.env | {f"ONEFACT_PAYMENTS_{name}": value for name, value in told.items()}
+        own = {"ONEFACT_TEST_POINTS": str(self.points.folder), "ONEFACT_HOME": str(self.folder / "home")}
+        return env | own | {"ONEFACT_DEADLINES": DEADLINES}
+
+    def _trade(self, codec: Codec, workers: Workers) -> None:
+        """Publish and kill side by side."""
+        publish(self.settings, codec, INVENTORY.topic("commands"), self.market.received(self.mark))
+        killing = threading.Event()
+        publishing = threading.Thread(target=self._publish, args=(codec, self.market, killing))
+        killing.set()
+        publishing.start()
+        for number in range(self.kills):
+            if self.rough and number == self.kills // 3:
+                self.provider.misbehave(away_s=AWAY_S)
+            self._kill(workers)
+            time.sleep(self.draw.uniform(0.2, 2.0))
+        killing.clear()
+        publishing.join()
+
+    def _publish(self, codec: Codec, market: Market, killing: threading.Event) -> None:
+        """A few orders at a time while there are kills, and what is left of them when there are none any more."""
+        draw = random.Random(self.mark)
+        waiting = [order for order in market.orders.values() for _ in range(2 if order.twice else 1)]
+        cancels: list[Command] = []
+        topic: Topic = ORDERS.topic("commands")
+        pause = max(1.0, self.kills * 3.0 / max(1, self.orders / 5))
+        while waiting or cancels:
+            some, waiting = waiting[:5], waiting[5:]
+            commands: list[tuple[str, Command]] = [(f"{order.id}:place", order.place) for order in some]
+            commands += [(f"{command.stream}:cancel", command) for command in cancels]
+            publish(self.settings, codec, topic, commands)
+            cancels = [order.cancel for order in some if order.cancel is not None]
+            if killing.is_set():
+                time.sleep(draw.uniform(0, pause))
+
+    def _kill(self, workers: Workers) -> None:
+        """Kill -9 of one worker, at a point or wherever it is; it is started again at once."""
+        name = None
+        if self.draw.random() < 0.5:
+            role, point = self.draw.choice(AT_POINTS), self.draw.choice(KAFKA_POINTS)
+            order = self.points.give(point, role, self.draw.randint(1, 3), "kill")
+            taken = self.points.wait(order, POINT_S)
+            if taken is not None:
+                name = next(n for n, process in workers.processes.items() if process.pid == taken.pid)
+                workers.processes[name].wait()
+                self.notes["at points"] += 1
+        if name is None:
+            name = self.draw.choice(WORKERS)
+            workers.kill(name)
+            self.notes["anywhere"] += 1
+        workers.start(name)
+
+    def _wait_ended(self, judge: Judge) -> None:
+        deadline = time.monotonic() + ENDED_S
+        while time.monotonic() < deadline:
+            ended = judge.ended()
+            if ended["open"] == 0 and sum(ended.values()) == len(self.market.orders):
+                break
+            time.sleep(1.0)
+        time.sleep(1.0)  # for the tables
+
+
+def main(folder: Path, seed: int, cases: int, orders: int = 200, kills: int = 50) -> int:
+    """Run campaigns; exit code 1 when an invariant was violated."""
+    code = 0
+    for case in range(cases):
+        place = folder / "saga" / f"{seed}-{case}"
+        place.mkdir(parents=True, exist_ok=True)
+        rough, started = case % 2 == 1, time.monotonic()
+        backing = start_backing(place / "services")
+        try:
+            run = Run(backing, place / "run", random.Random(f"{seed}/saga/{case}"), orders, kills, rough)
+            wrong = run.go()
+        finally:
+            backing.stop()
+        what = f"{orders} orders, {kills} kills, a {'rough' if rough else 'calm'} provider"
+        verdict = "ok" if not wrong else "VIOLATED " + "; ".join(wrong[:5])
+        seconds = time.monotonic() - started
+        print(
+            f"saga {case} (SEED={seed}), {what}: {verdict}; {dict(run.notes)}, {seconds:.0f} s",
+            flush=True,
+        )
+        code |= bool(wrong)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(".faults"), random.SystemRandom().randrange(1 << 31), 2))
