@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -18,6 +19,7 @@ from eventlog.partition import partition_of
 from eventlog.provision import provision
 from eventlog.settings import Settings
 from processors.fulfilment import SAGA
+from projections.reader import Reader
 from schemas.fulfilment import FULFILMENT
 from schemas.inventory import INVENTORY, ReceiveStock
 from schemas.orders import ORDERS, AskedLine, PlaceOrder
@@ -25,7 +27,7 @@ from schemas.payments import PAYMENTS, SettleCharge, SettleRefund
 from tests.backing import Backing
 from tests.runtime.harness import Workers, codec_of, header, publish, read_all, wait_until
 
-ROLES = ("orders.decider", "inventory.decider", "payments.decider", "fulfilment.relay", "fulfilment.saga")
+ROLES = ("orders.decider", "inventory.decider", "payments.decider", "fulfilment")
 CONFIRMED = [
     "FulfilmentStarted", "LineReserved", "ChargeStarted", "ChargeEnded", "ConfirmationStarted", "ShippingStarted",
     "LineShipped", "FulfilmentConfirmed",
@@ -104,6 +106,12 @@ class Shop:
         return event.on_hand, event.reserved, event.shipped  # type: ignore[attr-defined]
 
 
+def row_of(reader: Reader, order: str) -> str | None:
+    """How the order ended, as its row of `sagas` says."""
+    found: Any = reader.read("sagas", order)
+    return str(found["ended"]) if found else None
+
+
 def test_orders_end_and_deadlines_outlive_their_worker(settings: Settings, codec: Codec, workers: Workers) -> None:
     workers.start("saga", *ROLES)
     workers.wait_ready()
@@ -132,3 +140,6 @@ def test_orders_end_and_deadlines_outlive_their_worker(settings: Settings, codec
         waiting: TIMED_OUT,
     }
     assert shop.stock() == (8, 0, 2)
+    ends = {paid: "confirmed", late: "cancelled", waiting: "cancelled"}
+    with Reader(settings) as reader:
+        wait_until(lambda: {order: row_of(reader, order) for order in ends} == ends, TIMEOUT_S, "rows", workers.logs)

@@ -56,6 +56,8 @@ class Run:
     orders: int
     kills: int
     rough: bool
+    away_s: float = AWAY_S
+    """Of a rough provider."""
     notes: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -78,9 +80,13 @@ class Run:
                 for name in WORKERS:
                     workers.start(name, *ROLES)
                 workers.wait_ready(timeout_s=120)
+                started = time.monotonic()
                 self._trade(codec, workers)
                 judge = Judge(self.settings, codec, self.market, self.mark)
+                traded = time.monotonic()
                 self._wait_ended(judge)
+                self.notes["seconds of kills"] = round(traded - started)
+                self.notes["seconds until all had ended"] = round(time.monotonic() - traded)
                 self.notes.update(judge.ended())
                 return judge.wrong(self.provider.books())
             finally:
@@ -102,7 +108,7 @@ class Run:
         publishing.start()
         for number in range(self.kills):
             if self.rough and number == self.kills // 3:
-                self.provider.misbehave(away_s=AWAY_S)
+                self.provider.misbehave(away_s=self.away_s)
             self._kill(workers)
             time.sleep(self.draw.uniform(0.2, 2.0))
         killing.clear()
@@ -147,8 +153,9 @@ class Run:
             ended = judge.ended()
             if ended["open"] == 0 and sum(ended.values()) == len(self.market.orders):
                 break
-            time.sleep(1.0)
-        time.sleep(1.0)  # for the tables
+            time.sleep(0.5)
+        while judge.behind() and time.monotonic() < deadline:
+            time.sleep(0.2)
 
 
 def main(folder: Path, seed: int, cases: int, orders: int = 200, kills: int = 50) -> int:

@@ -46,6 +46,10 @@ class Judge:
         ends = {FulfilmentConfirmed: "confirmed", FulfilmentCancelled: "cancelled"}
         return Counter(ends.get(type(fact), "open") for fact in last.values())
 
+    def behind(self) -> bool:
+        """Whether the table of sagas has not come to the ends yet."""
+        return bool(self._table(self._ends()))
+
     def wrong(self, books: dict[str, list[dict[str, Any]]]) -> list[str]:
         """Sentences, none where every invariant holds."""
         orders = self._ends()

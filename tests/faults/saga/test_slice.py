@@ -11,14 +11,14 @@ import pytest
 from tests.backing import Backing
 from tests.faults.saga.campaign import Run
 
-ORDERS, KILLS = 24, 3
+ORDERS, KILLS = 20, 2
 
 
 @pytest.mark.timeout(400)
 def test_every_order_ends_and_nothing_is_lost(backing: Backing, tmp_path: Path) -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 31))
     print(f"SEED={seed}")
-    run = Run(backing, tmp_path, random.Random(seed), ORDERS, KILLS, rough=True)
+    run = Run(backing, tmp_path, random.Random(seed), ORDERS, KILLS, rough=True, away_s=3.0)
     assert run.go() == []
     print(run.notes)
     assert run.notes["confirmed"] and run.notes["cancelled"]

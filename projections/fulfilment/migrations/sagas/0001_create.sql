@@ -1,18 +1,18 @@
+-- A fact sets the columns that it knows, so only those that every fact knows are `not null`.
 -- due is null where nothing is waited for; ended is confirmed, cancelled, or empty.
 create table {table} (
-    order_id text not null,
+    order_id text collate "C" not null primary key,
     customer_id text,
     total numeric,
     currency text,
-    step text not null,
-    waits_for text not null,
-    since timestamptz not null,
+    step text,
+    waits_for text,
+    since timestamptz,
     due timestamptz,
-    attempt bigint not null,
-    reason text not null,
-    problem text not null,
-    ended text not null,
-    version bigint not null,
-    primary key (order_id)
+    attempt bigint,
+    reason text,
+    problem text,
+    ended text,
+    version bigint not null
 );
 create index on {table} (due) where due is not null;
