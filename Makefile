@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= embedded
 STAMP := .venv/.installed
 
-.PHONY: setup test demo check faults faults-plants bench
+.PHONY: setup test demo check payments faults faults-plants bench
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## the virtual environment, exactly as locked; .venv/bin/onefact
@@ -37,6 +37,9 @@ faults: setup  ## real faults against real services, invariants after each; SEED
 
 faults-plants: setup  ## each planted bug alone, until the campaign finds it; SEED, PLANTS="name ..."
 	.venv/bin/python -m tests.faults.plants
+
+payments: setup  ## 200 orders paid with a provider that fails 30 %, drops 10 % of its answers and is away for 20 s; SEED
+	ORDERS=200 AWAY_S=20 .venv/bin/pytest -q -s tests/orders/test_provider.py
 
 bench: setup  ## the product beside its peers, to bench/RESULTS.md; ROWS="decider ...", COMMANDS, PAIRS
 	.venv/bin/python -m bench
