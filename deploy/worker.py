@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from eventlog.discovery import catalog
 from eventlog.errors import BadInput, OnefactError
-from eventlog.roles import Archiver, Catalog, Role
+from eventlog.roles import Archiver, Catalog, Projection, Role
 from eventlog.settings import Settings
 
 GROUPS = ("processors", "projections", "all")
@@ -26,8 +26,10 @@ def roles_of(found: Catalog) -> dict[str, list[Role]]:
     return named
 
 
-def choose(names: Iterable[str], found: Catalog) -> Sequence[Role | Archiver]:
+def choose(names: Iterable[str], found: Catalog, settings: Settings) -> Sequence[Role | Archiver]:
     """The roles behind the names, each once, in the order of the catalog; all but the archiver when nothing is named.
+
+    Those whose store this installation does without are chosen by their own name only.
 
     Raises `BadInput` listing what there is.
     """
@@ -40,8 +42,14 @@ def choose(names: Iterable[str], found: Catalog) -> Sequence[Role | Archiver]:
             continue
         if name not in named:
             raise BadInput(f"there is no role {name!r}; there are {', '.join([*named, Archiver.name])}")
-        chosen.update({role.name: role for role in named[name]})
+        chosen.update({role.name: role for role in named[name] if role.name == name or not _left_out(role, settings)})
     return [role for role in named["all"] if role.name in chosen] + archivers
+
+
+def _left_out(role: Role, settings: Settings) -> bool:
+    from projections.stores import left_out
+
+    return isinstance(role, Projection) and left_out(role.model.store, settings)
 
 
 def main(names: Sequence[str]) -> int:
@@ -55,7 +63,7 @@ def main(names: Sequence[str]) -> int:
     settings = Settings().required("kafka", "registry")
     configure(settings)
     found = catalog()
-    roles = choose(names, found)
+    roles = choose(names, found, settings)
     settings.home.mkdir(parents=True, exist_ok=True)
 
     async def run() -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from eventlog.models import Hash, Key, Model, Row, SortedSet, column_type
+from eventlog.models import Graph, Hash, Key, Model, Row, SortedSet, column_type
 from eventlog.operations import Change
 
 
@@ -27,6 +27,9 @@ class MemoryRows:
             row.update(change.puts)
             for column, number in change.adds.items():
                 row[column] = (row.get(column) or 0) + number
+            for column, value in change.greatest.items():
+                had = row.get(column)
+                row[column] = value if had is None or value > had else had
 
     def get(self, key: Key) -> Row | None:
         row = self._rows.get(key)
@@ -45,6 +48,10 @@ class MemoryRows:
 
 def shaped(model: Model, columns: Mapping[str, Any]) -> Row:
     """A row as readers see it: every column, maps gathered from their entries, zero entries left out."""
+    if isinstance(model, Graph):
+        # Every label and every type has columns of its own.
+        named = (*model.key, *model.columns_of(columns["element"]))
+        return {name: columns.get(name) for name in named}
     row: Row = {name: columns.get(name) for name in model.columns}
     maps = model.maps if isinstance(model, Hash) else {}
     for name in maps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,12 +13,12 @@ from typing import Any, Literal
 Value = str | int | bool | Decimal | datetime | None
 Key = tuple[Value, ...]
 ColumnType = Literal["text", "integer", "decimal", "boolean", "time"]
-StoreName = Literal["postgres", "redis"]
+StoreName = Literal["postgres", "redis", "neo4j"]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A read model: rows of `columns` under `key`. Base of `Table`, `Hash` and `SortedSet`.
+    """A read model: rows of `columns` under `key`. Base of `Table`, `Hash`, `SortedSet` and `Graph`.
 
     `key` columns are columns too. `columns` maps each name to its type, in the order it is shown.
     """
@@ -63,6 +64,79 @@ class SortedSet(Model):
     score: str = ""
     store: StoreName = field(default="redis", init=False)
 
+
+@dataclass(frozen=True)
+class NodeType:
+    """Nodes of one label: the column (of type text) that tells them apart, and their other columns."""
+
+    key: str
+    columns: Mapping[str, ColumnType] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EdgeType:
+    """Edges of one type, from nodes of the label `source` to nodes of the label `target`; one at most for each pair."""
+
+    source: str
+    target: str
+    columns: Mapping[str, ColumnType] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graph(Model):
+    """A graph in Neo4j; each node and each edge is a row.
+
+    A row's key is (`element`, `id`, `to`): label and key of a node with an empty `to`, or type, source and target of an
+    edge. `nodes` by label, `edges` by type: the names that a query may contain are these and no others. `questions`
+    are Cypher by name, read-only, whose parameters begin with `$`; `$graph` is the version that is read.
+    """
+
+    key: tuple[str, ...] = field(default=("element", "id", "to"), init=False)
+    columns: Mapping[str, ColumnType] = field(default_factory=dict, init=False)
+    nodes: Mapping[str, NodeType] = field(default_factory=dict)
+    edges: Mapping[str, EdgeType] = field(default_factory=dict)
+    questions: Mapping[str, str] = field(default_factory=dict)
+    store: StoreName = field(default="neo4j", init=False)
+
+    def __post_init__(self) -> None:
+        columns: dict[str, ColumnType] = dict.fromkeys(self.key, "text")
+        elements: list[tuple[str, NodeType | EdgeType]] = [*self.nodes.items(), *self.edges.items()]
+        for name, declared in elements:
+            pattern = _LABEL if isinstance(declared, NodeType) else _EDGE
+            self._check(name, pattern)
+            if isinstance(declared, NodeType):
+                self._check(declared.key, _COLUMN)
+                if declared.key in declared.columns:
+                    raise TypeError(f"model {self.name}: column {declared.key} is declared twice, differently")
+            elif not {declared.source, declared.target} <= self.nodes.keys():
+                raise TypeError(f"model {self.name}: {name} joins {declared.source} to {declared.target}")
+            for column, kind in declared.columns.items():
+                self._check(column, _COLUMN)
+                if kind == "decimal":
+                    raise TypeError(
+                        f"model {self.name}: {name}.{column}: a graph has no decimals; keep money elsewhere"
+                    )
+                if columns.setdefault(column, kind) != kind or column in self.key:
+                    raise TypeError(f"model {self.name}: column {column} is declared twice, differently")
+        if not self.nodes:
+            raise TypeError(f"model {self.name} has no nodes")
+        object.__setattr__(self, "columns", columns)
+
+    def _check(self, name: str, pattern: re.Pattern[str]) -> None:
+        if not pattern.fullmatch(name):
+            raise TypeError(f"model {self.name}: {name!r} is no name for what it is; want {pattern.pattern}")
+
+    def columns_of(self, element: str) -> Mapping[str, ColumnType]:
+        """Columns of a label's nodes or a type's edges, without the key; raises `KeyError`."""
+        declared = self.nodes.get(element) or self.edges.get(element)
+        if declared is None:
+            raise KeyError(f"model {self.name} has no {element}; it has {', '.join((*self.nodes, *self.edges))}")
+        return declared.columns
+
+
+_LABEL = re.compile(r"(?!Onefact)[A-Z][A-Za-z0-9]{0,50}")
+_EDGE = re.compile(r"[A-Z][A-Z0-9_]{0,50}")
+_COLUMN = re.compile(r"(?!graph$)[a-z][a-z0-9_]{0,50}")
 
 Row = dict[str, Any]
 """One row of a model: column to value; maps are dicts."""

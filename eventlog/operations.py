@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from eventlog.models import Key, Value
@@ -35,22 +36,70 @@ class Remove(NamedTuple):
     key: Key
 
 
-Operation = Put | Add | Append | Remove
+class NodeKey(NamedTuple):
+    """A node of a graph: its label and the value of its key."""
+
+    label: str
+    id: str
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class MergeNode(NamedTuple):
+    """Have the node, once; set columns, add to numbers, raise columns to the greatest value given so far."""
+
+    node: NodeKey
+    put: Mapping[str, Value] = _NOTHING
+    add: Mapping[str, Any] = _NOTHING
+    greatest: Mapping[str, Any] = _NOTHING
+
+    @property
+    def key(self) -> Key:
+        return self.node.label, self.node.id, ""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        return {**self.put, **self.add, **self.greatest}
+
+
+class MergeEdge(NamedTuple):
+    """Have both nodes and one edge of the type from `source` to `target`; columns as those of `MergeNode`."""
+
+    type: str
+    source: NodeKey
+    target: NodeKey
+    put: Mapping[str, Value] = _NOTHING
+    add: Mapping[str, Any] = _NOTHING
+    greatest: Mapping[str, Any] = _NOTHING
+
+    @property
+    def key(self) -> Key:
+        return self.type, self.source.id, self.target.id
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        return {**self.put, **self.add, **self.greatest}
+
+
+Operation = Put | Add | Append | Remove | MergeNode | MergeEdge
 
 
 class Change:
     """The net effect of a batch on one row: `reset` drops what was there, then `puts` are set, then `adds` added.
 
-    No column is in both `puts` and `adds`. `append` says that the row is new and complete.
+    No column is in both `puts` and `adds`; those in `greatest` are in neither, and never go down. `append` says that
+    the row is new and complete.
     """
 
-    __slots__ = ("adds", "append", "puts", "removed", "reset")
+    __slots__ = ("adds", "append", "greatest", "puts", "removed", "reset")
 
     def __init__(self, puts: dict[str, Value] | None = None, *, append: bool = False) -> None:
         self.reset = self.removed = False
         self.append = append
         self.puts: dict[str, Value] = {} if puts is None else puts
         self.adds: dict[str, Any] = {}
+        self.greatest: dict[str, Any] = {}
 
     def put(self, values: Mapping[str, Value]) -> None:
         self.removed = False
@@ -58,6 +107,9 @@ class Change:
         if self.adds:
             for column in values:
                 self.adds.pop(column, None)
+        if self.greatest:
+            for column in values:
+                self.greatest.pop(column, None)
 
     def add(self, values: Mapping[str, Any]) -> None:
         self.removed = False
@@ -67,11 +119,20 @@ class Change:
             else:
                 self.adds[column] = self.adds.get(column, 0) + number
 
+    def lift(self, values: Mapping[str, Any]) -> None:
+        """Raise columns to these values where they are lower, or have none."""
+        self.removed = False
+        for column, value in values.items():
+            kept = self.puts if column in self.puts else self.greatest
+            had = kept.get(column)
+            kept[column] = value if had is None or value > had else had
+
     def remove(self) -> None:
         self.reset = self.removed = True
         self.append = False
         self.puts = {}
         self.adds = {}
+        self.greatest = {}
 
 
 def coalesce(operations: Iterable[Operation]) -> dict[Key, Change]:
@@ -79,12 +140,16 @@ def coalesce(operations: Iterable[Operation]) -> dict[Key, Change]:
     changes: dict[Key, Change] = {}
     known = changes.get
     for operation in operations:
-        key, kind = operation[0], type(operation)
+        kind = type(operation)
+        if kind is MergeNode or kind is MergeEdge:
+            _merge(changes, operation)  # type: ignore[arg-type]
+            continue
+        key: Key = operation[0]  # type: ignore[assignment]
         change = known(key)
         if change is None:
             if kind is Put or kind is Append:
                 # Most rows are touched once in a batch.
-                changes[key] = Change(dict(operation[1]), append=kind is Append)  # type: ignore[misc]
+                changes[key] = Change(dict(operation[1]), append=kind is Append)  # type: ignore[misc,arg-type]
                 continue
             change = changes[key] = Change()
         if kind is Put:
@@ -97,3 +162,22 @@ def coalesce(operations: Iterable[Operation]) -> dict[Key, Change]:
         else:
             change.remove()
     return changes
+
+
+def _merge(changes: dict[Key, Change], operation: MergeNode | MergeEdge) -> None:
+    """An edge has nodes at both of its ends: they are rows too, be it without columns."""
+    if type(operation) is MergeEdge:
+        for label, id_ in (operation.source, operation.target):
+            if (label, id_, "") not in changes:
+                changes[label, id_, ""] = Change()
+    key = operation.key
+    change = changes.get(key)
+    if change is None:
+        change = changes[key] = Change()
+    change.removed = False
+    if operation.put:
+        change.put(operation.put)
+    if operation.add:
+        change.add(operation.add)
+    if operation.greatest:
+        change.lift(operation.greatest)

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     """libpq URL, with credentials."""
     redis: str = ""
     """redis:// URL, with credentials."""
+    neo4j: str = ""
+    """bolt:// or neo4j:// URL, with credentials and, if need be, `/DATABASE`; empty where there are no graphs."""
     s3: str = ""
     """Object storage of the archive: `http[s]://KEY:SECRET@HOST[:PORT]/BUCKET[?region=NAME]`."""
     payments_url: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from eventlog.envelope import parse_time
 from eventlog.errors import BadInput
-from eventlog.models import ColumnType, Key, Model, Row, Value
+from eventlog.models import ColumnType, Graph, Key, Model, Row, Value
 
 
 def key_of(model: Model, given: Value | Sequence[Value]) -> Key:
@@ -17,6 +17,8 @@ def key_of(model: Model, given: Value | Sequence[Value]) -> Key:
     Raises `BadInput` when there are more values than key columns, or one cannot be read.
     """
     values = tuple(given) if isinstance(given, list | tuple) else (given,)
+    if isinstance(model, Graph) and len(values) == 2 and values[0] in model.nodes:
+        values += ("",)  # a node is named by its label and its key
     if len(values) > len(model.key):
         raise BadInput(f"{model.name} has the key {described(model)}; {len(values)} values were given")
     return tuple(_typed(model, column, value) for column, value in zip(model.key, values, strict=False))

@@ -8,6 +8,7 @@ from eventlog.position import Position
 from eventlog.reader import LogReader
 from projections.keys import described
 from projections.reader import Reader
+from projections.stores import left_out
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,12 @@ class ModelState:
 
 
 def overview(reader: Reader) -> list[ModelState]:
-    """Every read model, in the catalog's order. Raises `ServiceAway`."""
+    """Every read model but those of stores that are left out, in the catalog's order. Raises `ServiceAway`."""
     found = []
     with LogReader(reader.settings.required("kafka")) as log:
         for model in reader.models():
+            if left_out(model.store, reader.settings):
+                continue
             store = reader.store(model.name)
             progress = store.progress(model)
             position = Position({place: n for place, n in progress.items() if n})

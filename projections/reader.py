@@ -167,6 +167,30 @@ class Reader:
             return found.store.get(found.model, whole, version)
         return _starting(found.model, found.store.scan(found.model, version), whole)
 
+    def ask(
+        self,
+        model: str,
+        question: str,
+        *,
+        at_least: str | Position | None = None,
+        timeout_s: float = TIMEOUT_S,
+        version: int | None = None,
+        **parameters: str | float,
+    ) -> list[Row]:
+        """Rows that answer one of a graph's questions; `at_least` and `version` as in `read`.
+
+        Raises `NotFound` (no such model, no such question), `BadInput` (no graph), `Lags`, `ServiceAway`.
+        """
+        found = self._find(model)
+        ask = getattr(found.store, "ask", None)
+        if ask is None:
+            raise BadInput(f"{model} is no graph; read it by key")
+        if at_least is not None:
+            position = Position.parse(at_least) if isinstance(at_least, str) else at_least
+            self.lineage.wait(found.projection, found.store, position, Deadline(timeout_s), version)
+        rows: list[Row] | None = ask(found.model, question, parameters, version)
+        return rows or []
+
     @property
     def lineage(self) -> Lineage:
         with self._lock:
@@ -228,4 +252,19 @@ class AsyncReader:
         """As `Reader.read`."""
         return await asyncio.to_thread(
             self.reader.read, model, key, as_of=as_of, at_least=at_least, timeout_s=timeout_s, version=version
+        )
+
+    async def ask(
+        self,
+        model: str,
+        question: str,
+        *,
+        at_least: str | Position | None = None,
+        timeout_s: float = TIMEOUT_S,
+        version: int | None = None,
+        **parameters: str | float,
+    ) -> list[Row]:
+        """As `Reader.ask`."""
+        return await asyncio.to_thread(
+            self.reader.ask, model, question, at_least=at_least, timeout_s=timeout_s, version=version, **parameters
         )

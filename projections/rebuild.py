@@ -24,7 +24,7 @@ from eventlog.steps.project import Projected
 from projections.asof import time_of
 from projections.log import Tail
 
-BATCH_RECORDS = {"redis": 2_000, "postgres": 10_000}
+BATCH_RECORDS = {"redis": 2_000, "postgres": 10_000, "neo4j": 5_000}
 """Records of one commit. A Redis script holds up everybody else; a Postgres commit is the cheaper the larger it is."""
 AWAY_TIMEOUT_S = 60.0
 """So long a rebuild waits for its store to come back."""

@@ -1,4 +1,4 @@
-"""Real Kafka, registry, Postgres, Redis and S3 for end-to-end tests: `start_backing(folder)` is all they need.
+"""Real Kafka, registry, Postgres, Redis, S3 and Neo4j for end-to-end tests: `start_backing(folder)` is all they need.
 
     backing = start_backing(tmp_path_factory.mktemp("backing"))
     try:
@@ -10,7 +10,8 @@
 
 Containers where a Docker engine answers, else the embedded stack (`ONEFACT_TEST_BACKING=embedded` or
 `containers` decides it). Start it once for a session: it takes seconds. Topics and schemas are not
-there: call `eventlog.provision.provision(settings)`. Services: kafka, registry, postgres, redis, s3.
+there: call `eventlog.provision.provision(settings)`. Services: kafka, registry, postgres, redis, s3; and neo4j
+where it is asked for, because it takes longest.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,11 +38,16 @@ RECOVERY_TIMEOUT_S = 180.0
 """Of a service: a broker that was killed on a busy machine takes its time."""
 
 
+USUAL = tuple(service for service in CHECKS if service != "neo4j")
+"""Services of a backing to which nothing else is said."""
+
+
 class Backing(Protocol):
     """The services, wherever they run."""
 
     env: dict[str, str]
-    """ONEFACT_STACK=external, ONEFACT_KAFKA, _REGISTRY, _POSTGRES, _REDIS, _S3, and an ONEFACT_HOME of its own."""
+    """ONEFACT_STACK=external, ONEFACT_KAFKA, _REGISTRY, _POSTGRES, _REDIS, _S3 (or those that were asked for), and
+    an ONEFACT_HOME of its own."""
 
     def settings(self) -> dict[str, Any]:
         """The same as keyword arguments of `Settings`."""
@@ -70,14 +76,14 @@ class Backing(Protocol):
         ...
 
 
-def start_backing(folder: Path) -> Backing:
-    """Start the services, healthy on return; their data lies below `folder`."""
+def start_backing(folder: Path, services: Collection[str] = USUAL) -> Backing:
+    """Start these services, healthy on return; their data lies below `folder`."""
     from tests.containers import ContainerBacking, docker_answers
 
     wanted = os.environ.get("ONEFACT_TEST_BACKING") or ("containers" if docker_answers() else "embedded")
     if wanted == "containers":
-        return ContainerBacking(folder)
-    return EmbeddedBacking(folder)
+        return ContainerBacking(folder, services)
+    return EmbeddedBacking(folder, services)
 
 
 def addresses_as_env(folder: Path, addresses: dict[str, str]) -> dict[str, str]:
@@ -119,12 +125,14 @@ def until(done: Callable[[], bool], what: str, timeout_s: float = RECOVERY_TIMEO
 class EmbeddedBacking:
     """The embedded stack under its own supervisor, which starts again what is killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, services: Collection[str]) -> None:
         self._own = Settings(home=folder / "stack", port_base=free_port_base(), stack="embedded")
-        up(self._own, kind="embedded", workers=False)
-        stack = EmbeddedStack(Home(self._own.home), self._own.port_base)
+        # Payments are tried out beside all the rest, not beside one server.
+        without = {each.name for each in SERVICES} - {*services, *(["provider"] if "kafka" in services else [])}
+        up(self._own, kind="embedded", workers=False, without=without)
+        stack = EmbeddedStack(Home(self._own.home), self._own.port_base, without)
         self._services = {service.name: service for service in stack.services}
-        assert len(self._services) == len(SERVICES)
+        assert self._services.keys() >= set(services)
         self._addresses = dict(stack.addresses())
         self.env = addresses_as_env(folder, self._addresses)
 

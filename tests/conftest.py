@@ -24,6 +24,14 @@ def backing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backing]:
 
 
 @pytest.fixture(scope="session")
+def graph_backing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backing]:
+    """Neo4j, started once, and only where a test asks for it."""
+    started = start_backing(tmp_path_factory.mktemp("neo4j"), services=("neo4j",))
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
 def settings(backing: Backing) -> Settings:
     """Where those services are."""
     return Settings(**backing.settings())

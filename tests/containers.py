@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from deploy.stack.embedded.base import HOST
 from deploy.stack.embedded.kafka import OPTIONS
+from deploy.stack.embedded.neo4j import OPTIONS as OPTIONS_OF_NEO4J
 from deploy.stack.embedded.registry import require_compatibility
 from deploy.stack.embedded.s3 import OPTIONS as OPTIONS_OF_S3
 from deploy.stack.health import CHECKS
@@ -29,6 +30,7 @@ IMAGES = {
     "postgres": ("onefact/postgres:18", "postgres:18"),
     "redis": ("onefact/redis:9", "valkey/valkey:9"),
     "s3": ("onefact/s3:4.48", "chrislusf/seaweedfs:4.48"),
+    "neo4j": ("onefact/neo4j:2026.08.1", "neo4j:2026.08.1-community"),
 }
 """Built here, and public: the first that is there, unless ONEFACT_TEST_<SERVICE>_IMAGE names another."""
 BUILD = Path(__file__).parents[1] / "deploy" / "images" / "build.sh"
@@ -39,6 +41,7 @@ for process in /proc/[0-9]*; do
 done
 """
 USER = DATABASE = "onefact"
+MEMORY_OF_NEO4J = {"server.memory.heap.initial_size": "256m", "server.memory.heap.max_size": "512m"}
 SET_BY_TESTCONTAINERS = {
     "process.roles",
     "node.id",
@@ -94,30 +97,35 @@ def image_of(service: str) -> str:
 class ContainerBacking:
     """A container for each; see `tests.backing.Backing`."""
 
-    def __init__(self, folder: Path) -> None:
-        images = {service: image_of(service) for service in CHECKS}
+    def __init__(self, folder: Path, services: Collection[str]) -> None:
+        self._services = services
+        images = {service: image_of(service) for service in services}
         base = free_port_base()
-        ports = {service: base + index for index, service in enumerate(CHECKS)}
-        passwords = {service: secrets.token_urlsafe(16) for service in ("postgres", "redis", "s3")}
+        ports = {service: base + index for index, service in enumerate(services)}
+        passwords = {service: secrets.token_urlsafe(16) for service in ("postgres", "redis", "s3", "neo4j")}
         make: dict[str, Callable[[str, int], DockerContainer]] = {
             "kafka": _kafka,
             "registry": _registry,
             "postgres": lambda image, port: _postgres(image, port, passwords["postgres"]),
             "redis": lambda image, port: _redis(image, port, passwords["redis"]),
             "s3": lambda image, port: _s3(image, port, passwords["s3"]),
+            "neo4j": lambda image, port: _neo4j(image, port, passwords["neo4j"]),
         }
-        self._addresses = {
-            "kafka": f"{HOST}:{ports['kafka']}",
-            "registry": f"http://{HOST}:{ports['registry']}/apis/ccompat/v7",
-            "postgres": f"postgresql://{USER}:{passwords['postgres']}@{HOST}:{ports['postgres']}/{DATABASE}",
-            "redis": f"redis://:{passwords['redis']}@{HOST}:{ports['redis']}/0",
-            "s3": f"http://{USER}:{passwords['s3']}@{HOST}:{ports['s3']}/{USER}",
+        at = {name: f"{HOST}:{port}" for name, port in ports.items()}
+        addresses: dict[str, Callable[[str], str]] = {
+            "kafka": str,
+            "registry": "http://{}/apis/ccompat/v7".format,
+            "postgres": f"postgresql://{USER}:{passwords['postgres']}@{{}}/{DATABASE}".format,
+            "redis": f"redis://:{passwords['redis']}@{{}}/0".format,
+            "s3": f"http://{USER}:{passwords['s3']}@{{}}/{USER}".format,
+            "neo4j": f"bolt://neo4j:{passwords['neo4j']}@{{}}".format,
         }
-        self._containers = {name: make[name](images[name], ports[name]) for name in CHECKS}
+        self._addresses = {name: addresses[name](at[name]) for name in services}
+        self._containers = {name: make[name](images[name], ports[name]) for name in services}
         self.env = addresses_as_env(folder, self._addresses)
         try:
-            with ThreadPoolExecutor(len(CHECKS)) as pool:
-                list(pool.map(self._start, CHECKS))
+            with ThreadPoolExecutor(len(services)) as pool:
+                list(pool.map(self._start, services))
         except BaseException:
             self.stop()
             raise
@@ -155,7 +163,7 @@ class ContainerBacking:
         self._await(service)
 
     def stop(self) -> None:
-        with ThreadPoolExecutor(len(CHECKS)) as pool:
+        with ThreadPoolExecutor(len(self._services)) as pool:
             list(pool.map(lambda container: container.stop(), self._containers.values()))
 
     def _start(self, service: str) -> None:
@@ -227,4 +235,15 @@ def _s3(image: str, port: int, password: str) -> DockerContainer:
     _on_loopback(container, 8333, port)
     options = " ".join(f"-{name}={value}" for name, value in OPTIONS_OF_S3.items())
     container.with_command(f"mini -dir=/data -ip.bind=0.0.0.0 {options}")
+    return container
+
+
+def _neo4j(image: str, port: int, password: str) -> DockerContainer:
+    from testcontainers.core.container import DockerContainer
+
+    # Not the library's own module: it waits for a line about HTTP, which is off here.
+    container = DockerContainer(image).with_env("NEO4J_AUTH", f"neo4j/{password}")
+    for name, value in (OPTIONS_OF_NEO4J | MEMORY_OF_NEO4J).items():
+        container.with_env("NEO4J_" + name.replace("_", "__").replace(".", "_"), value)
+    _on_loopback(container, 7687, port)
     return container

@@ -19,7 +19,7 @@ from bench.harness.worker import WorkerProcess
 from eventlog.discovery import catalog
 from eventlog.provision import provision
 from producers import Publisher
-from projections.stores import open_store
+from projections.stores import OPTIONAL, open_store
 from schemas.trading import DepositCash, OpenPortfolio
 
 RATE = 2_000
@@ -159,7 +159,7 @@ def _empty(stand: Stand) -> None:
     client.flushdb()
     client.close()
     provision(stand.settings)
-    for name in {projection.model.store for projection in found.projections}:
+    for name in {projection.model.store for projection in found.projections} - OPTIONAL:
         store = open_store(name, stand.settings)
         store.prepare([p.model for p in found.projections if p.model.store == name])
         store.close()

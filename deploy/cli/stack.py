@@ -27,6 +27,12 @@ def up(
         Literal["embedded", "compose", "external"] | None,
         typer.Option(help="How the services run; $ONEFACT_STACK or embedded by default."),
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SERVICE", help="Leave out neo4j, and with it the graphs, or s3, and with it the archive."
+        ),
+    ] = None,
     workers: Annotated[bool, typer.Option(help="Start the workers too.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -37,9 +43,17 @@ def up(
     Example: onefact up --stack embedded
     """
     from deploy.stack import up as start
+    from deploy.stack.health import OPTIONAL
+    from eventlog.errors import BadInput
     from eventlog.settings import Settings
 
-    print_status(start(Settings(), kind=stack, workers=workers, on_progress=_reporter()), as_json=as_json)
+    for name in without or ():
+        if name not in OPTIONAL:
+            raise BadInput(f"{name} cannot be left out; {', '.join(sorted(OPTIONAL))} can")
+
+    print_status(
+        start(Settings(), kind=stack, without=without or (), workers=workers, on_progress=_reporter()), as_json=as_json
+    )
 
 
 def down(*, as_json: Json = False) -> None:

@@ -57,7 +57,7 @@ def _positions() -> list[dict[str, Any]]:
     from eventlog.reader import LogReader
     from eventlog.roles import read_by
     from eventlog.settings import Settings
-    from projections.stores import open_store
+    from projections.stores import left_out, open_store
 
     settings = Settings().required("kafka")
     found = catalog()
@@ -67,9 +67,10 @@ def _positions() -> list[dict[str, Any]]:
             for topic in read_by(role):
                 committed = {p: reader.committed(topic.name, p) for p in range(topic.partitions)}
                 reached.append((role.name, topic, committed))
-    stores = {name: open_store(name, settings) for name in dict.fromkeys(p.model.store for p in found.projections)}
+    kept = [projection for projection in found.projections if not left_out(projection.model.store, settings)]
+    stores = {name: open_store(name, settings) for name in dict.fromkeys(p.model.store for p in kept)}
     try:
-        for projection in found.projections:
+        for projection in kept:
             progress = stores[projection.model.store].progress(projection.model)
             for topic in projection.sources:
                 applied = {partition: n for (name, partition), n in progress.items() if name == topic.name}

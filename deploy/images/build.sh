@@ -60,9 +60,10 @@ one() {
     # testcontainers reads the tag as a version of Confluent's platform and wants 7 or newer.
     kafka) one jre; build kafka 43.1 "libs=$(path kafka)" ;;
     registry) one jre; build registry 3.3.3 "registry=$(path registry)" ;;
-    *) fail "there is no image $1; there are postgres, redis, kafka, registry, s3" ;;
+    neo4j) one jre; build neo4j 2026.08.1 "libs=$(path neo4j)" ;;
+    *) fail "there is no image $1; there are postgres, redis, kafka, registry, s3, neo4j" ;;
   esac
 }
 
 base
-for name in "${@:-postgres redis kafka registry s3}"; do for each in $name; do one "$each"; done; done
+for name in "${@:-postgres redis kafka registry s3 neo4j}"; do for each in $name; do one "$each"; done; done

@@ -25,6 +25,7 @@ def main() -> int:
             "jre": java_home(),
             "kafka": fetched("kafka", progress),
             "registry": fetched("registry", progress),
+            "neo4j": fetched("neo4j", progress),
         }
     except OnefactError as error:
         print(f"images: {error}", file=sys.stderr)

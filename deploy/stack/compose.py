@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,13 +21,14 @@ from deploy.stack.model import Missing, NotUp, Progress, Service
 from eventlog.settings import StackKind
 
 COMPOSE_FILE = Path(__file__).parents[1] / "compose.yaml"
-SLOTS = {"postgres": 3, "redis": 4, "kafka": 0, "registry": 2, "s3": 10}
+SLOTS = {"postgres": 3, "redis": 4, "kafka": 0, "registry": 2, "s3": 10, "neo4j": 6}
 IMAGES = {
     "kafka": ("apache/kafka:4.3.1", "onefact/kafka:43.1"),
     "registry": ("apicurio/apicurio-registry:3.3.3", "onefact/registry:3.3.3"),
     "postgres": ("postgres:18", "onefact/postgres:18"),
     "redis": ("valkey/valkey:9", "onefact/redis:9"),
     "s3": ("chrislusf/seaweedfs:4.48", "onefact/s3:4.48"),
+    "neo4j": ("neo4j:2026.08.1-community", "onefact/neo4j:2026.08.1"),
 }
 """Official, and as deploy/images/build.sh makes it; ONEFACT_<SERVICE>_IMAGE names another."""
 KAFKA = {
@@ -45,9 +46,9 @@ PULL_TIMEOUT_S = 1800
 class Project:
     """One Compose project for each home."""
 
-    def __init__(self, home: Home, port_base: int) -> None:
+    def __init__(self, home: Home, port_base: int, without: Collection[str] = ()) -> None:
         self.home = home
-        self.ports = {name: port_base + slot for name, slot in SLOTS.items()}
+        self.ports = {name: port_base + slot for name, slot in SLOTS.items() if name not in without}
         self.name = f"onefact-{hashlib.sha256(str(home.path).encode()).hexdigest()[:10]}"
         self.variables = home.path / "compose.env"
         self.one_at_a_time = threading.Lock()
@@ -76,7 +77,7 @@ class Project:
 
     def write_variables(self, progress: Progress) -> None:
         """Ports, images and passwords, for the user alone."""
-        images = {f"ONEFACT_{name.upper()}_IMAGE": image_of(name, progress) for name in SLOTS}
+        images = {f"ONEFACT_{name.upper()}_IMAGE": image_of(name, progress) for name in self.ports}
         kafka = self.home.path / "kafka.env"
         values = images | {f"{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
         values |= {
@@ -84,6 +85,7 @@ class Project:
             "POSTGRES_PASSWORD": self.home.secret("postgres"),
             "REDIS_PASSWORD": self.home.secret("redis"),
             "S3_PASSWORD": self.home.secret("s3"),
+            "NEO4J_PASSWORD": self.home.secret("neo4j"),
         }
         write_private(self.variables, _lines(values))
         options = OPTIONS | KAFKA | {"advertised.listeners": self._advertised()}
@@ -117,7 +119,7 @@ class ComposeService:
     def start(self) -> None:
         with self.project.one_at_a_time:
             if not self.alive():  # the call for another one starts this one too
-                self.project.compose("up", "-d")
+                self.project.compose("up", "-d", *self.project.ports)
 
     def alive(self) -> bool:
         return self.project.container(self.name, "{{.State.Running}}") == "true"
@@ -143,8 +145,8 @@ class ComposeStack:
 
     kind: StackKind = "compose"
 
-    def __init__(self, home: Home, port_base: int) -> None:
-        project = Project(home, port_base)
+    def __init__(self, home: Home, port_base: int, without: Collection[str] = ()) -> None:
+        project = Project(home, port_base, without)
         at = {name: f"{HOST}:{port}" for name, port in project.ports.items()}
         addresses = {
             "postgres": f"postgresql://onefact:{home.secret('postgres')}@{at['postgres']}/onefact",
@@ -152,8 +154,9 @@ class ComposeStack:
             "kafka": at["kafka"],
             "registry": f"http://{at['registry']}/apis/ccompat/v7",
             "s3": f"http://onefact:{home.secret('s3')}@{at['s3']}/onefact",
+            "neo4j": f"bolt://neo4j:{home.secret('neo4j')}@{at['neo4j']}",
         }
-        containers = [ComposeService(project, name, addresses[name]) for name in SLOTS]
+        containers = [ComposeService(project, name, addresses[name]) for name in project.ports]
         provider = Provider(home, port_base)
         self.services: Sequence[Service] = [*containers, provider]
         self._addresses = addresses | {provider.setting: provider.address}

@@ -52,7 +52,7 @@ class ExternalStack:
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
         self.services = [
-            ExternalService(name, addresses[name])
+            ExternalService(name, addresses.get(name, ""))
             for name in health.CHECKS
             if addresses.get(name) or name not in health.OPTIONAL
         ]

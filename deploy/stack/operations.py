@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ from deploy.stack.worker import Worker
 from eventlog.errors import OnefactError
 from eventlog.settings import Settings, StackKind
 
-SERVICES_TIMEOUT_S = 90.0
+SERVICES_TIMEOUT_S = 180.0
 WORKERS_TIMEOUT_S = 90.0
 FAILURES_MAX = 4
 """So many deaths before it was ever well: waiting longer would only delay the message."""
@@ -49,6 +49,7 @@ def up(
     settings: Settings,
     *,
     kind: StackKind | None = None,
+    without: Collection[str] = (),
     workers: bool | Sequence[WorkerSpec] = True,
     worker_command: Sequence[str] = WORKER_COMMAND,
     provisioned: bool = True,
@@ -56,13 +57,14 @@ def up(
 ) -> Status:
     """Have the stack running: services healthy, topics and schemas there, workers ready.
 
-    Starts only what is missing. Raises `Missing`, `ServiceAway` or `NotUp`, each in plain words.
+    Starts only what is missing; `without` leaves out services.
+    Raises `Missing`, `ServiceAway` or `NotUp`, each in plain words.
     """
     wanted = wanted_workers() if workers is True else list(workers or [])
     home = Home(settings.home)
     home.make()
     with home.lock("up"):
-        document = _plan(home, settings, kind)
+        document = _plan(home, settings, kind, without)
         stack = stack_of(home, document)
         for service in stack.services:
             service.require(on_progress)
@@ -119,7 +121,7 @@ def _status_of(kept: Service | Worker) -> Any:
     return ServiceStatus(url=kept.url, pid=kept.pid(), healthy=kept.healthy())
 
 
-def _plan(home: Home, settings: Settings, kind: StackKind | None) -> dict[str, Any]:
+def _plan(home: Home, settings: Settings, kind: StackKind | None, without: Collection[str]) -> dict[str, Any]:
     """The plan that runs already, or a new one."""
     document = home.read_stack()
     if document and _anything_lives(home, document):
@@ -129,8 +131,10 @@ def _plan(home: Home, settings: Settings, kind: StackKind | None) -> dict[str, A
             # What started it knew no such service, and what keeps it up would never start one.
             names = ", ".join(sorted(unknown))
             raise OnefactError(f"the stack in {home.path} was started without {names}: run `onefact down` first")
+        if without and set(without) != set(document.get("without", ())):
+            raise OnefactError(f"the stack in {home.path} runs with other services: run `onefact down` first")
         return document
-    return make_plan(home, settings, kind or settings.stack)
+    return make_plan(home, settings, kind or settings.stack, without)
 
 
 def _anything_lives(home: Home, document: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -48,16 +48,17 @@ def wanted_workers() -> list[WorkerSpec]:
     return parse_workers(os.environ.get("ONEFACT_WORKERS", DEFAULT_WORKERS))
 
 
-def make_plan(home: Home, settings: Settings, kind: StackKind) -> dict[str, Any]:
-    """A new stack.json, without workers as yet."""
+def make_plan(home: Home, settings: Settings, kind: StackKind, without: Collection[str] = ()) -> dict[str, Any]:
+    """A new stack.json, without workers as yet, and without some of the services."""
     document: dict[str, Any] = {
         "stack": kind,
         "port_base": settings.port_base,
         "settings": {"stack": kind, "port_base": settings.port_base},
+        "without": sorted(without),
         "workers": [],
     }
     if kind == "external":
-        document["settings"] |= {name: getattr(settings, name) for name in CHECKS}
+        document["settings"] |= {name: getattr(settings, name) for name in CHECKS if name not in without}
     document["settings"] |= stack_of(home, document).addresses()
     return document
 
@@ -66,9 +67,9 @@ def stack_of(home: Home, document: Mapping[str, Any]) -> Stack:
     """The stack that a stack.json describes."""
     match document["stack"]:
         case "embedded":
-            return EmbeddedStack(home, document["port_base"])
+            return EmbeddedStack(home, document["port_base"], document.get("without", ()))
         case "compose":
-            return ComposeStack(home, document["port_base"])
+            return ComposeStack(home, document["port_base"], document.get("without", ()))
         case "external":
             return ExternalStack(document["settings"])
         case other:

@@ -6,8 +6,15 @@ from eventlog.errors import BadInput
 from eventlog.settings import Settings
 from eventlog.sink import Store
 
-STORES = ("postgres", "redis")
+STORES = ("postgres", "redis", "neo4j")
 """Names that `open_store` knows, besides `memory`."""
+OPTIONAL = frozenset({"neo4j"})
+"""Stores that an installation may do without; read models in them are then left out."""
+
+
+def left_out(store: str, settings: Settings) -> bool:
+    """Whether this installation does without the store: it is one that may be left out, and has no address."""
+    return store in OPTIONAL and not getattr(settings, store)
 
 
 def open_store(name: str, settings: Settings) -> Store:
@@ -25,6 +32,10 @@ def open_store(name: str, settings: Settings) -> Store:
             from projections.stores.redis import RedisStore
 
             return RedisStore(settings.required("redis").redis, unsafe=settings.unsafe_stores)
+        case "neo4j":
+            from projections.stores.neo4j import Neo4jStore
+
+            return Neo4jStore(settings.required("neo4j").neo4j)
         case "memory":
             from projections.stores.memory import MemoryStore
 

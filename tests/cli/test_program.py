@@ -38,7 +38,8 @@ def test_the_issue_names_these_commands() -> None:
     words = {words[0] for words in commands()}
     assert words == {
         *("up", "down", "status", "publish", "send", "history", "read", "replay"),
-        *("topics", "schemas", "models", "lag", "worker", "dead", "sagas", "archive"),
+        *("topics", "schemas", "models", "lag", "worker", "dead", "sagas", "archive", "bought-together"),
+        *("recommend", "similar"),
     }
 
 
@@ -53,6 +54,7 @@ def test_help_is_quick_because_no_client_is_imported_for_it() -> None:
         "aiokafka",
         "psycopg",
         "redis",
+        "neo4j",
         "httpx",
         "producers",
         "pyarrow",

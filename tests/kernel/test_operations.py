@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlog.memory import MemoryRows
-from eventlog.models import Hash, Model, SortedSet, Table, column_type
-from eventlog.operations import Add, Append, Operation, Put, Remove, coalesce
+from eventlog.models import EdgeType, Graph, Hash, Model, NodeType, SortedSet, Table, column_type
+from eventlog.operations import Add, Append, MergeEdge, MergeNode, NodeKey, Operation, Put, Remove, coalesce
 
 MODEL = Hash("m", ("k",), {"k": "text", "n": "integer", "t": "text", "h": "decimal"}, maps={"h": "decimal"})
 
@@ -109,3 +109,73 @@ def test_a_models_key_is_among_its_columns() -> None:
         Table("t", ("k",), {"n": "integer"})
     with pytest.raises(TypeError, match="key columns"):
         Model("t", (), {"n": "integer"})
+
+
+GRAPH = Graph(
+    "g",
+    nodes={"A": NodeType("name", {"n": "integer", "top": "integer", "t": "text"}), "B": NodeType("name")},
+    edges={"TO": EdgeType("A", "B", {"n": "integer", "top": "integer", "t": "text"})},
+)
+names = st.sampled_from(["x", "y"])
+small = st.integers(-3, 3)
+parts = {
+    "put": st.fixed_dictionaries({}, optional={"t": st.text(max_size=2), "n": small, "top": small}),
+    "add": st.just({}),
+    "greatest": st.just({}),
+}
+sums = {
+    "put": st.just({}),
+    "add": st.fixed_dictionaries({}, optional={"n": small}),
+    "greatest": st.fixed_dictionaries({}, optional={"top": small}),
+}
+a, b = st.builds(NodeKey, st.just("A"), names), st.builds(NodeKey, st.just("B"), names)
+graph_operations = st.one_of(
+    *(
+        st.one_of(st.builds(MergeNode, a, **each), st.builds(MergeEdge, st.just("TO"), a, b, **each))
+        for each in (parts, sums)
+    ),
+    b.map(MergeNode),
+    st.builds(lambda one, other: Remove(("TO", one, other)), names, names),
+)
+
+
+def naive_graph(made: list[Operation]) -> list[dict[str, Any]]:
+    """A graph by nodes and edges, one operation at a time."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for operation in made:
+        if isinstance(operation, Remove):
+            rows.pop(operation.key, None)
+            continue
+        assert isinstance(operation, MergeNode | MergeEdge)
+        ends = (operation.source, operation.target) if isinstance(operation, MergeEdge) else (operation.node,)
+        for label, name in ends:
+            rows.setdefault((label, name, ""), {})
+        row = rows.setdefault(operation.key, {})
+        row.update(operation.put)
+        for column, number in operation.add.items():
+            row[column] = (row.get(column) or 0) + number
+        for column, number in operation.greatest.items():
+            row[column] = max(row.get(column, number), number)
+    columns = {"A": ("n", "top", "t"), "B": (), "TO": ("n", "top", "t")}
+    return [
+        {"element": key[0], "id": key[1], "to": key[2]} | {column: row.get(column) for column in columns[key[0]]}
+        for key, row in sorted(rows.items())
+    ]
+
+
+@given(made=st.lists(graph_operations, max_size=14), cuts=st.lists(st.integers(0, 14), max_size=4))
+def test_any_split_of_a_graphs_operations_gives_the_graph(made: list[Operation], cuts: list[int]) -> None:
+    memory = MemoryRows(GRAPH)
+    for start, end in pairwise([0, *sorted(min(cut, len(made)) for cut in cuts), len(made)]):
+        memory.apply(coalesce(made[start:end]))
+    assert list(memory.scan()) == naive_graph(made)
+
+
+def test_what_a_graph_operation_touches_is_told() -> None:
+    node = NodeKey("A", "x")
+    edge = MergeEdge("TO", node, NodeKey("B", "y"), {"t": "1"}, {"n": 1}, {"top": 2})
+    assert MergeNode(node, {"t": ""}).key == ("A", "x", "") and edge.key == ("TO", "x", "y")
+    assert dict(edge.values) == {"t": "1", "n": 1, "top": 2}
+    assert set(coalesce([edge])) == {("A", "x", ""), ("B", "y", ""), ("TO", "x", "y")}
+    with pytest.raises(KeyError, match="no C"):
+        GRAPH.columns_of("C")

@@ -6,8 +6,10 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import neo4j
 import psycopg
 import pytest
 import redis
@@ -18,6 +20,10 @@ from eventlog.settings import Settings
 from eventlog.sink import Sink, Store
 from projections.stores import open_store
 from projections.stores.memory import MemoryStore
+from projections.stores.neo4j import Neo4jStore
+from projections.stores.neo4j._connection import parse
+from tests.backing import Backing
+from tests.stores.edges import EdgeStore, Rows
 
 COLUMNS: dict[str, ColumnType] = {
     "id": "text",
@@ -64,8 +70,8 @@ class Subject:
 
     def model(self) -> Model:
         """A new model of every column type, prepared."""
-        kind = Hash if self.name == "redis" else Table
-        model = kind(fresh_name(), ("id",), COLUMNS)
+        kind = {"redis": Hash, "neo4j": Rows}.get(self.name, Table)
+        model: Model = kind(fresh_name(), ("id",), COLUMNS)
         self.store.prepare([model])
         return model
 
@@ -91,6 +97,12 @@ class Subject:
         assert self.settings is not None
         return redis.Redis.from_url(self.settings.redis)
 
+    def cypher(self, statement: str, **parameters: object) -> list[Any]:
+        assert self.settings is not None
+        address = parse(self.settings.neo4j)
+        with neo4j.GraphDatabase.driver(address.uri, auth=address.auth) as driver:
+            return driver.execute_query(statement, parameters).records  # type: ignore[arg-type]
+
     def kill_connections(self) -> None:
         """What a restart of the server does to those connected."""
         match self.name:
@@ -101,6 +113,11 @@ class Subject:
                 )
             case "redis":
                 self.redis().client_kill_filter(_type="normal", skipme=True)
+            case "neo4j":
+                self.cypher(
+                    "CALL dbms.listConnections() YIELD connectionId, userAgent WITH connectionId, userAgent "
+                    "WHERE userAgent = 'onefact' CALL dbms.killConnection(connectionId) YIELD message RETURN message"
+                )
 
     def empty(self) -> None:
         """Lose what keeps the positions (and, in Redis, everything)."""
@@ -109,18 +126,20 @@ class Subject:
                 self.sql("TRUNCATE onefact.progress")
             case "redis":
                 self.redis().flushdb()
+            case "neo4j":
+                self.cypher("MATCH (p:OnefactProgress) DELETE p")
             case _:
                 assert isinstance(self.store, MemoryStore)
                 self.store.empty()
 
 
-@pytest.fixture(params=["memory", "postgres", "redis"])
+@pytest.fixture(params=["memory", "postgres", "redis", "neo4j"])
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """Each store in turn; a test that takes it is part of the contract."""
     yield from _subject(request.param, request)
 
 
-@pytest.fixture(params=["postgres", "redis"])
+@pytest.fixture(params=["postgres", "redis", "neo4j"])
 def server(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """Each store that has connections to lose."""
     yield from _subject(request.param, request)
@@ -136,9 +155,32 @@ def redis_store(request: pytest.FixtureRequest) -> Iterator[Subject]:
     yield from _subject("redis", request)
 
 
+@pytest.fixture
+def graphs(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    yield from _subject("neo4j", request)
+
+
+def settings_of(name: str, request: pytest.FixtureRequest) -> Settings:
+    match name:
+        case "memory":
+            return Settings()
+        case "neo4j":
+            backing: Backing = request.getfixturevalue("graph_backing")
+            return Settings(**backing.settings())
+        case _:
+            scratch: Settings = request.getfixturevalue("scratch")
+            return scratch
+
+
+def opened(name: str, settings: Settings) -> Store:
+    """The store of that name; a graph as the contract's tests see it."""
+    store = open_store(name, settings)
+    return EdgeStore(store) if isinstance(store, Neo4jStore) else store
+
+
 def _subject(name: str, request: pytest.FixtureRequest) -> Iterator[Subject]:
-    settings: Settings | None = None if name == "memory" else request.getfixturevalue("scratch")
-    subject = Subject(name, open_store(name, settings or Settings()), settings)
+    settings = settings_of(name, request)
+    subject = Subject(name, opened(name, settings), None if name == "memory" else settings)
     yield subject
     for sink in subject.sinks:
         sink.close()

@@ -12,8 +12,7 @@ import pytest
 from eventlog.errors import Fenced, NotFound, OnefactError, ServiceAway
 from eventlog.models import Table, Value
 from eventlog.operations import Add, Append, Operation, Put, Remove, coalesce
-from projections.stores import open_store
-from tests.stores.conftest import COLUMNS, Subject
+from tests.stores.conftest import COLUMNS, Subject, opened
 from tests.stores.line import Line
 
 NOON = datetime(2006, 1, 2, 12, 0, 0, 123456, tzinfo=UTC)
@@ -281,8 +280,9 @@ def test_lost_connections_are_an_absence_and_reopening_goes_on(server: Subject) 
     sink.apply(coalesce([Add(("a",), {"count": 1})]), 1)
     assert store.get(model, ("a",)) is not None
     server.kill_connections()
-    with pytest.raises(ServiceAway):
-        sink.apply(coalesce([Add(("a",), {"count": 1})]), 2)
+    if server.name != "neo4j":  # its driver keeps a pool, and takes a new connection for one that died at rest
+        with pytest.raises(ServiceAway):
+            sink.apply(coalesce([Add(("a",), {"count": 1})]), 2)
     assert store.get(model, ("a",))["count"] == 1  # type: ignore[index]
     assert sink.open() == 1
     sink.apply(coalesce([Add(("a",), {"count": 1})]), 2)
@@ -293,9 +293,9 @@ def test_lost_connections_are_an_absence_and_reopening_goes_on(server: Subject) 
 def test_a_commit_whose_answer_is_lost_is_not_repeated(server: Subject, rows: int) -> None:
     assert server.settings is not None
     model = server.model()
-    last_words = b"COMMIT\0" if server.name == "postgres" else b"EVALSHA"
+    last_words = {"postgres": b"COMMIT\0", "redis": b"EVALSHA", "neo4j": b"\x00\x02\xb0\x12\x00\x00"}[server.name]
     with Line(getattr(server.settings, server.name)) as line:
-        store = open_store(server.name, server.settings.model_copy(update={server.name: line.url}))
+        store = opened(server.name, server.settings.model_copy(update={server.name: line.url}))
         sink = store.sink(model, "facts", 0)
         position = sink.open()
         sink.apply({}, position + 1)
