@@ -19,10 +19,12 @@ Topics = Annotated[list[str] | None, typer.Argument(metavar="[TOPIC]...", help="
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    archive = typer.Typer(no_args_is_help=True, help="The log in object storage: run, status, verify.")
+    archive = typer.Typer(no_args_is_help=True, help="The log in object storage: run, status, verify, compact, sql.")
     archive.command("run")(run)
     archive.command("status")(status)
     archive.command("verify")(verify)
+    archive.command("compact")(compact)
+    archive.command("sql")(sql)
     app.add_typer(archive, name="archive")
 
 
@@ -196,3 +198,61 @@ def _archived(settings: Settings, ends: dict[tuple[str, int], int]) -> bool:
     with LogReader(settings) as log:
         ranges = {place: (max(reached.get(place, 0), log.log_bounds(*place)[0]), end) for place, end in ends.items()}
         return log.waiting(ranges) == 0
+
+
+def compact(topics: Topics = None, *, as_json: Json = False) -> None:
+    """Make large files of the small ones that follow each other, and remove what they replaced.
+
+    The new file is read back and held against its sources before it takes their place. Example: onefact archive compact
+    """
+    from eventlog.archive.objects import Objects
+    from eventlog.archive.past import Past
+    from eventlog.archive.table import Table
+    from eventlog.settings import Settings
+    from eventlog.upkeep.compact import compact as run
+    from eventlog.upkeep.compact import runs, sweep
+
+    objects = Objects(Settings().required("s3"))
+    past, found = Past(objects.settings), []
+    for topic in _chosen(topics):
+        table, done = Table(objects, topic.name), []
+        partitions = past.partitions(topic.name)
+        for partition in partitions:
+            done += [run(objects, table, each) for each in runs(past.segments(topic.name, partition))]
+        removed = sweep(objects, table) if partitions else []
+        found.append(
+            {
+                "topic": topic.name,
+                "files_before": sum(len(each.sources) for each in done),
+                "files_after": len(done),
+                "bytes_before": sum(source.size for each in done for source in each.sources),
+                "bytes_after": sum(each.made.size for each in done),
+                "removed": len(removed),
+            }
+        )
+    if as_json:
+        print_json(found)
+        return
+    columns = ["topic", "files", "into", "bytes", "into", "removed"]
+    print_table(columns, [[_grouped(value) for value in each.values()] for each in found])
+
+
+def sql(
+    text: Annotated[str, typer.Argument(metavar="QUERY", help="Each type of message is a table, its fields columns.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Ask the archive in SQL (DuckDB's). Tables are decoded by the archived schemas; no other service is asked.
+
+    Example: onefact archive sql "select symbol, sum(quantity) from StockBought group by symbol"
+    """
+    from eventlog.archive.objects import Objects
+    from eventlog.discovery import catalog
+    from eventlog.settings import Settings
+    from eventlog.upkeep.sql import query
+
+    answer = query(Objects(Settings().required("s3")), catalog(), text)
+    if as_json:
+        print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+    else:
+        print_table(answer.columns, answer.rows)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -149,6 +151,27 @@ class Objects:
         """Write an object whole, or raise; the store checks a checksum of what it got."""
         self._ask("put_object", Key=key, Body=bytes(data), StorageClass=storage_class, ChecksumAlgorithm="CRC32")
 
+    def put_file(self, key: str, path: Path, storage_class: StorageClass = "STANDARD") -> None:
+        """The same from a file, of any size, in parts."""
+        from boto3.exceptions import S3UploadFailedError
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._client.upload_file(str(path), self.address.bucket, key, ExtraArgs={"StorageClass": storage_class})
+        except (BotoCoreError, ClientError, S3UploadFailedError, OSError) as error:
+            raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
+
+    def get_file(self, key: str, path: Path) -> None:
+        """An object into a file; raises `NotFound`."""
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        self.head(key)
+        try:
+            self._client.download_file(self.address.bucket, key, str(path))
+        except (BotoCoreError, Boto3Error, ClientError, OSError) as error:
+            raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
+
     def get(self, key: str) -> bytes:
         """Raises `NotFound`, `Frozen`; a body that ends early is asked for again."""
         from botocore.exceptions import BotoCoreError
@@ -197,13 +220,21 @@ class Objects:
         """No error where it is not there."""
         self._ask("delete_object", Key=key)
 
+    def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """(key, seconds since it was written) of every object whose key begins so."""
+        for found in self._listed(prefix):
+            yield found["Key"], time.time() - found["LastModified"].timestamp()
+
     def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
         """(key, size) of every object whose key begins so."""
+        for found in self._listed(prefix):
+            yield found["Key"], found["Size"]
+
+    def _listed(self, prefix: str) -> Iterator[Any]:
         token: dict[str, str] = {}
         while True:
             page = self._ask("list_objects_v2", Prefix=prefix, **token)
-            for found in page.get("Contents", ()):
-                yield found["Key"], found["Size"]
+            yield from page.get("Contents", ())
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}

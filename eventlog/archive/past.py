@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -130,10 +130,16 @@ class Past:
         Raises `Hole` where the archive lacks a part, `Damaged` where a file does, `Frozen` where one must be restored.
         """
         at = begin
-        for segment in self._of(topic, partition, begin, end):
-            if segment.begin > at:
-                break
-            table = self.read(segment)
+        segments = deque(self._of(topic, partition, begin, end))
+        while segments and segments[0].begin <= at:
+            segment = segments.popleft()
+            try:
+                table = self.read(segment)
+            except Damaged:
+                if segment in (now := self._of(topic, partition, at, end)):
+                    raise
+                segments = deque(now)  # others are in its place since
+                continue
             for batch in table.to_batches():
                 made = Rows(topic, partition, batch)
                 first = 0 if not made.offsets or made.offsets[0] >= at else bisect_left(made.offsets, at)

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventlog.archive.objects import ExtraMissing
@@ -96,22 +97,39 @@ def headers_of(column: pa.ListArray) -> list[list[tuple[str, bytes | None]]]:
     return [flat[begin - first : end - first] for begin, end in itertools.pairwise(ends)]
 
 
+def writer(path: Path, topic: str, partition: int, begin: int, end: int, level: int = LEVEL_COLD) -> Any:
+    """A file that grows by row groups; a context manager with `write_table`."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetWriter(path, _described(topic, partition, begin, end), **_options(level))
+
+
+def _options(level: int) -> dict[str, Any]:
+    return {
+        "compression": "zstd",
+        "compression_level": level,
+        "use_dictionary": ["headers.list.element.name"],
+        "column_encoding": {"offset": "DELTA_BINARY_PACKED", "timestamp": "DELTA_BINARY_PACKED"},
+        "write_statistics": ["offset", "timestamp"],
+    }
+
+
+def _described(topic: str, partition: int, begin: int, end: int) -> pa.Schema:
+    span = {"topic": topic, "partition": partition, "begin": begin, "end": end}
+    return schema().with_metadata({"onefact": json.dumps(span)})
+
+
 def to_file(rows: pa.Table, topic: str, partition: int, begin: int, end: int, level: int = LEVEL_WARM) -> bytes:
     """A Parquet file of the rows, which says of itself which range of the log it is."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    span = {"topic": topic, "partition": partition, "begin": begin, "end": end}
     sink = pa.BufferOutputStream()
     pq.write_table(
-        rows.replace_schema_metadata({"onefact": json.dumps(span)}),
+        rows.cast(_described(topic, partition, begin, end)),
         sink,
-        compression="zstd",
-        compression_level=level,
         row_group_size=ROW_GROUP_RECORDS,
-        use_dictionary=["headers.list.element.name"],
-        column_encoding={"offset": "DELTA_BINARY_PACKED", "timestamp": "DELTA_BINARY_PACKED"},
-        write_statistics=["offset", "timestamp"],
+        **_options(level),
     )
     data: bytes = sink.getvalue().to_pybytes()
     return data

@@ -172,7 +172,14 @@ class Table:
                 for segment in old
             ]
             actions = [*(_add(segment, data_change=False) for segment in new), *removed]
-            self._commit(table, actions, CommitProperties(custom_metadata={"why": why}))
+            replaced = [segment.path for segment in old]
+            self._commit(table, actions, CommitProperties(custom_metadata={"why": why, "replaced": replaced}))
+
+    def replaced(self) -> set[str]:
+        """Keys of the files that a commit put others in the place of."""
+        with self._lock:
+            history = self._refreshed().history()
+        return {f"{ROOT}/{self.topic}/{path}" for commit in history for path in commit.get("replaced", ())}
 
     def _commit(self, table: DeltaTable, actions: Sequence[Any], properties: Any) -> None:
         with _Errors(self):

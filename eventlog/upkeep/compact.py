@@ -1,0 +1,173 @@
+"""Many small files of a partition become a large one: the same records in the same order, harder compressed.
+
+The order in which nothing can be lost or doubled, wherever it is killed: the new file is written, read back and held
+against its sources record by record; one commit puts it in their place; what it replaced is removed after that. What a
+killed run leaves is either in the table, or nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eventlog.archive import rows
+from eventlog.archive.objects import Objects, StorageClass
+from eventlog.archive.past import fetch
+from eventlog.archive.table import ROOT, Segment, Table
+from eventlog.errors import OnefactError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FILE_BYTES_MAX = 256 * 1024 * 1024
+"""Of sources together: a compacted file is no larger."""
+FILES_MIN = 2
+ORPHAN_AGE_S = 24 * 3600.0
+"""So old is a file that no commit names, before it counts as left behind: its writer may be about to commit it."""
+READ_BYTES = 8 * 1024 * 1024
+
+
+class NotTheSame(OnefactError):
+    """What was written is not what it was made from; nothing was replaced."""
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What became of some files."""
+
+    sources: tuple[Segment, ...]
+    made: Segment
+
+
+def runs(segments: Sequence[Segment], bytes_max: int = FILE_BYTES_MAX) -> Iterator[tuple[Segment, ...]]:
+    """Warm files of one partition that follow each other, and that together make one cold file."""
+    run: list[Segment] = []
+    for segment in segments:
+        fits = run and run[-1].end == segment.begin and sum(each.size for each in run) + segment.size <= bytes_max
+        if segment.tier == "warm" and (fits or not run):
+            run.append(segment)
+            continue
+        if len(run) >= FILES_MIN:
+            yield tuple(run)
+        run = [segment] if segment.tier == "warm" else []
+    if len(run) >= FILES_MIN:
+        yield tuple(run)
+
+
+def compact(
+    objects: Objects, table: Table, sources: Sequence[Segment], storage_class: StorageClass = "STANDARD"
+) -> Compacted:
+    """Put one file in the place of these, which follow each other in one partition.
+
+    Raises `NotTheSame`, `Damaged` (a source is), `Fenced` (one was replaced meanwhile); then nothing has changed.
+    """
+    with tempfile.TemporaryDirectory(prefix="onefact-compact-") as folder:
+        path = Path(folder) / "made.parquet"
+        _write(objects, sources, path)
+        made = Segment(
+            topic=sources[0].topic,
+            partition=sources[0].partition,
+            begin=sources[0].begin,
+            end=sources[-1].end,
+            tier="cold",
+            digest=_digest(path),
+            size=path.stat().st_size,
+            records=sum(source.records for source in sources),
+            written_ms=int(time.time() * 1000),
+        )
+        objects.put_file(made.key, path, storage_class)
+        back = Path(folder) / "back.parquet"
+        objects.get_file(made.key, back)
+        require_same(objects, sources, made, back)
+    table.replace(sources, [made], "compacted")
+    return Compacted(tuple(sources), made)
+
+
+def _write(objects: Objects, sources: Sequence[Segment], path: Path) -> None:
+    import pyarrow as pa
+
+    waiting: list[pa.Table] = []
+    with rows.writer(path, sources[0].topic, sources[0].partition, sources[0].begin, sources[-1].end) as file:
+        for source in sources:
+            waiting.append(rows.from_file(fetch(objects, source)))
+            if sum(table.num_rows for table in waiting) >= rows.ROW_GROUP_RECORDS:
+                file.write_table(pa.concat_tables(waiting), row_group_size=rows.ROW_GROUP_RECORDS)
+                waiting = []
+        if waiting:
+            file.write_table(pa.concat_tables(waiting), row_group_size=rows.ROW_GROUP_RECORDS)
+
+
+def require_same(objects: Objects, sources: Sequence[Segment], made: Segment, back: Path) -> None:
+    """Hold what the store gives back against the sources; raises `NotTheSame` naming the offsets."""
+    import pyarrow.parquet as pq
+
+    if _digest(back) != made.digest:
+        raise NotTheSame(f"{made.span}: the store gives back something else than was written to {made.path}")
+    with pq.ParquetFile(back) as file:
+        batches = file.iter_batches(batch_size=rows.ROW_GROUP_RECORDS, use_threads=False)
+        following = _Rows(batches)
+        for source in sources:
+            before = rows.from_file(fetch(objects, source))
+            if not following.take(before.num_rows).equals(before):
+                raise NotTheSame(f"{source.span}: {made.path} does not hold what {source.path} holds")
+        if not following.at_end():
+            raise NotTheSame(f"{made.span}: {made.path} holds more than its sources")
+
+
+class _Rows:
+    """Rows of a file in pieces of any size."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self._left: list[pa.RecordBatch] = []
+
+    def take(self, count: int) -> pa.Table:
+        """The next rows, fewer at the end."""
+        import pyarrow as pa
+
+        taken: list[pa.RecordBatch] = []
+        while count > 0:
+            batch = self._left.pop() if self._left else next(self._batches, None)
+            if batch is None:
+                break
+            if batch.num_rows > count:
+                self._left.append(batch.slice(count))
+                batch = batch.slice(0, count)
+            taken.append(batch)
+            count -= batch.num_rows
+        return pa.Table.from_batches(taken, schema=rows.schema()).combine_chunks()
+
+    def at_end(self) -> bool:
+        return not self._left and next(self._batches, None) is None
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def sweep(objects: Objects, table: Table, *, orphan_age_s: float = ORPHAN_AGE_S) -> list[str]:
+    """Remove files that the table does not name: those that were replaced, and what a killed writer left long ago.
+
+    The keys that were removed.
+    """
+    # The files first: one that is committed in between is in the table that is looked at after them.
+    there = list(objects.ages(f"{ROOT}/{table.topic}/"))
+    named = {segment.key for segment in table.segments()}
+    replaced = table.replaced()
+    removed = []
+    for key, age_s in there:
+        if "/_delta_log/" in key or key in named:
+            continue
+        if key in replaced or age_s >= orphan_age_s:
+            objects.delete(key)
+            removed.append(key)
+    return removed
