@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from eventlog.errors import OnefactError
 from eventlog.message import DeadlinePassed
+from eventlog.models import table_form
 from eventlog.roles import Catalog, Decider, Effect, Enricher, Projection, Role, Source
 from eventlog.sagas import Saga
 from eventlog.topics import Domain, Topic
@@ -77,7 +78,7 @@ def _exported(modules: Iterable[ModuleType], kind: type[Exported]) -> tuple[Expo
 
 
 def _check(found: Catalog) -> None:
-    _unique("model", (p.model.name for p in found.projections))
+    _unique("model", (table_form(p.model.name) for p in found.projections))
     roles: list[Role] = [*found.processors, *found.projections]
     _unique("role", (role.name for role in roles))
     _unique("source of domain", (s.domain.name for s in found.sources))

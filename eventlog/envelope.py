@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any, Protocol
 
@@ -13,6 +13,9 @@ from eventlog.errors import Poison
 
 Headers = list[tuple[str, bytes]]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_APPENDED_MS_MAX = 4_102_444_800_000
+"""The year 2100."""
 SPEC_VERSION = ("ce_specversion", b"1.0")
 REQUIRED = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time")
 _required = itemgetter(*REQUIRED)
@@ -80,6 +83,13 @@ class Meta(msgspec.Struct, frozen=True, gc=False):
     correlation: str = ""
     part: int = 0
     """Which one, from 1, of several messages that an upcaster made of one record; 0 of a record that is one message."""
+    appended_ms: int = 0
+    """When it was appended to the log, in ms since 1970, by the clock of whoever appended it."""
+
+    @property
+    def appended(self) -> datetime:
+        """The same as a time: rebuilding a read model later does not change it. A client may have written anything."""
+        return _EPOCH + timedelta(milliseconds=min(max(self.appended_ms, 0), _APPENDED_MS_MAX))
 
 
 def time_text(time: datetime) -> str:
@@ -160,7 +170,7 @@ def read_meta(record: RawRecord) -> Meta:
             if time.tzinfo is UTC:
                 return Meta(
                     given.decode(), kind.decode(), key.decode(), time, _version(sequence) if sequence else 0,
-                    source.decode(), causation.decode(), correlation.decode(),
+                    source.decode(), causation.decode(), correlation.decode(), 0, record.timestamp,
                 )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
@@ -180,6 +190,7 @@ def _read_with_care(record: RawRecord) -> Meta:
             source=_text(headers["ce_source"]),
             causation=_text(headers.get("ce_causationid") or b"", ID_BYTES_MAX),
             correlation=_text(headers.get("ce_correlationid") or b""),
+            appended_ms=record.timestamp,
         )
     except ValueError as error:
         raise Poison("bad_header", f"the key or a header cannot be read: {error}") from None

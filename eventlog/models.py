@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ StoreName = Literal["postgres", "redis", "neo4j"]
 
 @dataclass(frozen=True)
 class Model:
-    """A read model: rows of `columns` under `key`. Base of `Table`, `Hash`, `SortedSet` and `Graph`.
+    """A read model: rows of `columns` under `key`. Base of `Table`, `Hash`, `SortedSet`, `Feed` and `Graph`.
 
     `key` columns are columns too. `columns` maps each name to its type, in the order it is shown.
     """
@@ -138,12 +138,50 @@ _LABEL = re.compile(r"(?!Onefact)[A-Z][A-Za-z0-9]{0,50}")
 _EDGE = re.compile(r"[A-Z][A-Z0-9_]{0,50}")
 _COLUMN = re.compile(r"(?!graph$)[a-z][a-z0-9_]{0,50}")
 
+
+ENTRIES = "entries"
+"""The column of a `Feed` that holds its entries."""
+FEED_ENTRIES_MAX = 1000
+"""Of one row of a feed."""
+
+
+@dataclass(frozen=True)
+class Feed(Model):
+    """The newest entries of each key (of one column), newest first: a Redis list.
+
+    `columns` are the key and `entries`, `entry` the columns that each entry has. A row keeps the last `limit` of those
+    that were pushed. With `expires` an entry is shown until so long after its `at`, and a row without one is gone;
+    a rebuilt version shows the same. Reads as of a point show the entries that a row had at that point.
+    """
+
+    entry: Mapping[str, ColumnType] = field(default_factory=dict)
+    limit: int = 10
+    expires: timedelta | None = None
+    store: StoreName = field(default="redis", init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if list(self.columns) != [*self.key, ENTRIES] or not self.entry:
+            raise TypeError(f"model {self.name}: the columns of a feed are its key and {ENTRIES}, each with an `entry`")
+        if not 0 < self.limit <= FEED_ENTRIES_MAX:
+            raise TypeError(f"model {self.name}: a feed keeps 1 to {FEED_ENTRIES_MAX} entries of each row")
+
+
 Row = dict[str, Any]
-"""One row of a model: column to value; maps are dicts."""
+"""One row of a model: column to value; maps are dicts, the entries of a feed a list of dicts."""
+
+
+def table_form(name: str) -> str:
+    """A model's name as SQL writes it: `news-alerts` is the table `news_alerts`, and may be asked for so too."""
+    return name.replace("-", "_")
 
 
 def column_type(model: Model, column: str) -> ColumnType:
-    """Type of a column, or of a map's entries where it is named `column.entry`."""
+    """Type of a column, or of a map's entries where it is named `column.entry`; of a feed, of an entry's column."""
+    if isinstance(model, Feed):
+        if column in model.entry:
+            return model.entry[column]
+        raise KeyError(f"the entries of {model.name} have no {column}; they have {', '.join(model.entry)}")
     if column in model.columns:
         return model.columns[column]
     name, dot, _ = column.partition(".")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from eventlog.models import Key, Value
+from eventlog.storable import storable
 
 
 class Put(NamedTuple):
@@ -34,6 +36,28 @@ class Remove(NamedTuple):
     """Remove the row; a missing one is none of anybody's business."""
 
     key: Key
+
+
+class Newest(NamedTuple):
+    """Set these columns, unless the row has them from a fact that is newer: the order of arrival does not matter.
+
+    For rows that several streams write to, whose order among each other is not fixed. `by` names those of the columns
+    (times, integers, text) that say which fact is the newer one, the first of them first, such as
+    `("as_of", "event_id")`; none of their values is None, and no two facts have the same ones. A row's columns of this
+    kind are always the same ones, and nothing else sets them.
+    """
+
+    key: Key
+    values: Mapping[str, Value]
+    by: tuple[str, ...]
+
+
+class Push(NamedTuple):
+    """Put an entry at the head of the row, which is a `Feed`'s; `at` is when the entry's time to live begins."""
+
+    key: Key
+    values: Mapping[str, Value]
+    at: datetime
 
 
 class NodeKey(NamedTuple):
@@ -82,17 +106,18 @@ class MergeEdge(NamedTuple):
         return {**self.put, **self.add, **self.greatest}
 
 
-Operation = Put | Add | Append | Remove | MergeNode | MergeEdge
+Operation = Put | Add | Append | Remove | Newest | Push | MergeNode | MergeEdge
 
 
 class Change:
     """The net effect of a batch on one row: `reset` drops what was there, then `puts` are set, then `adds` added.
 
     No column is in both `puts` and `adds`; those in `greatest` are in neither, and never go down. `append` says that
-    the row is new and complete.
+    the row is new and complete. `newest`, if there is one, is set where the row's own is older. `pushes`, if there are
+    any, are a feed's entries, oldest first.
     """
 
-    __slots__ = ("adds", "append", "greatest", "puts", "removed", "reset")
+    __slots__ = ("adds", "append", "greatest", "newest", "pushes", "puts", "removed", "reset")
 
     def __init__(self, puts: dict[str, Value] | None = None, *, append: bool = False) -> None:
         self.reset = self.removed = False
@@ -100,6 +125,8 @@ class Change:
         self.puts: dict[str, Value] = {} if puts is None else puts
         self.adds: dict[str, Any] = {}
         self.greatest: dict[str, Any] = {}
+        self.newest: Newest | None = None
+        self.pushes: list[Push] | None = None
 
     def put(self, values: Mapping[str, Value]) -> None:
         self.removed = False
@@ -127,12 +154,40 @@ class Change:
             had = kept.get(column)
             kept[column] = value if had is None or value > had else had
 
+    def set_newest(self, newest: Newest) -> None:
+        self.removed = False
+        known = self.newest
+        if known is None:
+            self.newest = newest
+            return
+        if known.by != newest.by or known.values.keys() != newest.values.keys():
+            raise TypeError(f"{newest.key}: what is newest of a row has the same columns, and goes by the same ones")
+        if stamp_of(newest) > stamp_of(known):
+            self.newest = newest
+
+    def push(self, push: Push) -> None:
+        self.removed = False
+        if self.pushes is None:
+            self.pushes = []
+        self.pushes.append(push)
+
     def remove(self) -> None:
         self.reset = self.removed = True
         self.append = False
         self.puts = {}
         self.adds = {}
         self.greatest = {}
+        self.newest = self.pushes = None
+
+
+def stamp_of(newest: Newest) -> tuple[Any, ...]:
+    """What says which of two is the newer one: the greater."""
+    return stamp(newest.by, newest.values)
+
+
+def stamp(by: tuple[str, ...], values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """These columns, so that every store compares them alike: text by its characters, as a table holds it."""
+    return tuple(storable(value) if isinstance(value := values.get(column), str) else value for column in by)
 
 
 def coalesce(operations: Iterable[Operation]) -> dict[Key, Change]:
@@ -159,6 +214,10 @@ def coalesce(operations: Iterable[Operation]) -> dict[Key, Change]:
         elif kind is Append:
             change.put(operation.values)  # type: ignore[union-attr]
             change.append = True
+        elif kind is Newest:
+            change.set_newest(operation)  # type: ignore[arg-type]
+        elif kind is Push:
+            change.push(operation)  # type: ignore[arg-type]
         else:
             change.remove()
     return changes

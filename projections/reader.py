@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple, overload
 
 from eventlog.errors import BadInput, NotFound
-from eventlog.models import Key, Model, Row, Value
+from eventlog.models import Key, Model, Row, Value, table_form
 from eventlog.position import Position
 from eventlog.roles import Catalog, Projection
 from eventlog.settings import Settings
@@ -91,7 +91,7 @@ class Reader:
     def projection(self, name: str) -> Projection:
         """The projection behind a model; raises `NotFound`, listing the models that there are."""
         for projection in self.catalog.projections:
-            if projection.model.name == name:
+            if table_form(projection.model.name) == table_form(name):
                 return projection
         raise NotFound(f"there is no read model {name!r}; there are {', '.join(m.name for m in self.models())}")
 

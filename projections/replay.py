@@ -17,7 +17,7 @@ from datetime import datetime
 from eventlog.codec import Codec
 from eventlog.digest import digest
 from eventlog.errors import NotFound, OnefactError
-from eventlog.models import Key, Model
+from eventlog.models import Key, Model, table_form
 from eventlog.position import Position
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
@@ -274,7 +274,7 @@ class _Replay:
 
 def _projection(catalog: Catalog, name: str) -> Projection:
     for projection in catalog.projections:
-        if projection.model.name == name:
+        if table_form(projection.model.name) == table_form(name):
             return projection
     raise NotFound(f"there is no read model {name!r}; there are {', '.join(p.model.name for p in catalog.projections)}")
 

@@ -17,7 +17,8 @@ from eventlog.roles import Projection
 def meta_of(event: Event, time: datetime, version: int) -> Meta:
     """What rides beside an event in the log, for one that was not read from there."""
     stream = event.stream
-    return Meta(event_id(stream, version), type(event).__name__, stream, time, version)
+    appended_ms = int(time.timestamp() * 1000)
+    return Meta(event_id(stream, version), type(event).__name__, stream, time, version, appended_ms=appended_ms)
 
 
 def operations(projection: Projection, event: Event, meta: Meta) -> Iterable[Operation]:

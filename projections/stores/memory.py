@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from eventlog.errors import Fenced, NotFound, OnefactError
 from eventlog.memory import MemoryRows
@@ -66,11 +67,11 @@ class MemoryStore:
 
     def get(self, model: Model, key: Key, version: int | None = None) -> Row | None:
         with self._lock:
-            return self._version(model, version).rows.get(key)
+            return self._version(model, version).rows.get(key, datetime.now(UTC))
 
     def scan(self, model: Model, version: int | None = None) -> Iterator[Row]:
         with self._lock:
-            rows = list(self._version(model, version).rows.scan())
+            rows = list(self._version(model, version).rows.scan(datetime.now(UTC)))
         yield from rows
 
     def create_version(self, model: Model) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -15,8 +15,8 @@ from eventlog.decimals import DIGITS_MAX, PLACES
 from eventlog.digest import digest
 from eventlog.errors import Fenced
 from eventlog.memory import MemoryRows
-from eventlog.models import ColumnType, Hash, Model, SortedSet, Table
-from eventlog.operations import Add, Append, Operation, Put, Remove, coalesce
+from eventlog.models import ColumnType, Feed, Hash, Model, SortedSet, Table
+from eventlog.operations import Add, Append, Newest, Operation, Push, Put, Remove, coalesce
 from eventlog.settings import Settings
 from projections.keys import row_key
 from projections.stores import open_store
@@ -28,6 +28,11 @@ VALUES: dict[ColumnType, tuple[ColumnType, ...]] = {
 }
 COLUMNS: dict[str, ColumnType] = {f"a_{name}": name for name in VALUES} | {"more": "decimal"}
 NUMBERS = ("integer", "decimal")
+NEWEST: dict[str, ColumnType] = {
+    "at": "time", "rank": "integer", "id": "text", "newest_text": "text", "newest_decimal": "decimal",
+}  # fmt: skip
+"""Columns that are the newest fact's, the first three of which say which one that is."""
+BY = ("at", "rank", "id")
 ANY = {
     "text": st.text(max_size=6),
     "integer": st.integers(-(2**40), 2**40),
@@ -44,26 +49,32 @@ ANY = {
 
 
 def table() -> Table:
-    return Table(fresh_name("fold"), ("key", "number"), {"key": "text", "number": "integer", **COLUMNS})
+    return Table(fresh_name("fold"), ("key", "number"), {"key": "text", "number": "integer", **COLUMNS, **NEWEST})
 
 
 def hashes() -> Hash:
     maps: dict[str, ColumnType] = {"held": "decimal", "named": "text"}
-    return Hash(fresh_name("fold"), ("key",), {"key": "text", **COLUMNS, "held": "decimal"}, maps=maps)
+    return Hash(fresh_name("fold"), ("key",), {"key": "text", **COLUMNS, **NEWEST, "held": "decimal"}, maps=maps)
 
 
 def scores() -> SortedSet:
     return SortedSet(fresh_name("fold"), ("key",), {"key": "text", "score": "decimal"}, score="score")
 
 
+def feeds() -> Feed:
+    return Feed(fresh_name("fold"), ("key",), {"key": "text", "entries": "text"}, entry=COLUMNS, limit=3)
+
+
 CASES = {
     "memory-table": ("memory", table),
     "memory-hash": ("memory", hashes),
     "memory-scores": ("memory", scores),
+    "memory-feed": ("memory", feeds),
     "postgres-table": ("postgres", table),
     "postgres-copy": ("postgres", table),
     "redis-hash": ("redis", hashes),
     "redis-scores": ("redis", scores),
+    "redis-feed": ("redis", feeds),
 }
 
 
@@ -82,7 +93,7 @@ def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 def writable(model: Model) -> dict[str, ColumnType]:
     """What an operation may name: columns that are neither key nor map, and entries of maps."""
     maps = model.maps if isinstance(model, Hash) else {}
-    names = {name: kind for name, kind in model.columns.items() if name not in (*model.key, *maps)}
+    names = {name: kind for name, kind in model.columns.items() if name not in (*model.key, *maps, *NEWEST)}
     return names | {f"{name}.{entry}": kind for name, kind in maps.items() for entry in ("A", "B.C", "é: {}", "")}
 
 
@@ -90,6 +101,10 @@ def writable(model: Model) -> dict[str, ColumnType]:
 def batches(draw: st.DrawFn, model: Model) -> list[list[Operation]]:
     """Operations on few keys, so that they meet, split anywhere."""
     keys = draw(st.lists(st.tuples(*(ANY[model.columns[name]] for name in model.key)), min_size=1, max_size=4))
+    if isinstance(model, Feed):
+        entries = st.fixed_dictionaries({}, optional={name: st.none() | ANY[kind] for name, kind in COLUMNS.items()})
+        push = st.builds(Push, st.sampled_from(keys), entries, ANY["time"])
+        return draw(st.lists(st.lists(push | st.builds(Remove, st.sampled_from(keys)), max_size=8), max_size=6))
     columns = writable(model)
     puts = st.dictionaries(st.sampled_from(sorted(columns)), st.none(), max_size=4).flatmap(
         lambda names: st.fixed_dictionaries({name: st.none() | ANY[columns[name]] for name in names})
@@ -98,7 +113,16 @@ def batches(draw: st.DrawFn, model: Model) -> list[list[Operation]]:
     adds = st.dictionaries(st.sampled_from(numbers), st.none(), min_size=1, max_size=3).flatmap(
         lambda names: st.fixed_dictionaries({name: ANY[columns[name]] for name in names})
     )
+    newest = st.fixed_dictionaries(
+        {
+            "at": st.sampled_from([datetime(1, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 12, 0, 0, 5, tzinfo=UTC)]),
+            "rank": st.sampled_from([-(2**63), -1, 0, 2**63 - 1]),
+            "id": st.text(st.sampled_from("a\0b\u2400\u241bé"), max_size=3),
+            **{name: st.none() | ANY[NEWEST[name]] for name in ("newest_text", "newest_decimal")},
+        }
+    )
     operation = st.one_of(
+        *(() if isinstance(model, SortedSet) else (st.builds(Newest, st.sampled_from(keys), newest, st.just(BY)),)),
         st.builds(Put, st.sampled_from(keys), puts),
         st.builds(Add, st.sampled_from(keys), adds),
         st.builds(Append, st.sampled_from(keys), puts),

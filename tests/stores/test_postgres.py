@@ -16,9 +16,9 @@ from psycopg.conninfo import conninfo_to_dict
 from eventlog.errors import BadInput, Fenced, OnefactError, ServiceAway
 from eventlog.models import Hash, Table
 from eventlog.operations import Add, Append, Put, coalesce
+from eventlog.storable import original, storable
 from projections.stores.postgres import PostgresStore, _batch
 from projections.stores.postgres._connection import LOCK_TIMEOUT_MS
-from projections.stores.postgres._text import original, storable
 from tests.backing import until
 from tests.stores import test_values
 from tests.stores.conftest import COLUMNS, Subject, fresh_name
@@ -101,7 +101,25 @@ def test_tables_that_are_not_ours_are_left_alone(postgres: Subject) -> None:
         postgres.store.prepare([table])
 
 
-@pytest.mark.parametrize("name", ["Bad", "a-b", "x" * 60, 'a"b', ""])
+def test_a_name_with_a_hyphen_is_a_table_with_an_underscore(postgres: Subject) -> None:
+    model = Table(fresh_name("a-b"), ("id",), {"id": "text", "n": "integer"})
+    postgres.store.prepare([model])
+    sink, _ = postgres.opened(model)
+    sink.apply(coalesce([Put(("x",), {"n": 1})]), 1)
+    version = postgres.store.create_version(model)
+    again, _ = postgres.opened(model, version=version)
+    again.apply(coalesce([Put(("x",), {"n": 2})]), 1)
+    assert postgres.store.switch(model, version, {("facts", 0): 1})
+    name = model.name.replace("-", "_")
+    assert postgres.sql(f"SELECT n FROM {name}") == [(2,)]
+    assert postgres.sql(f"SELECT n FROM {name}_v1") == [(1,)]
+    assert postgres.store.get(model, ("x",)) == {"id": "x", "n": 2}
+    assert postgres.rows(model, 1) == [{"id": "x", "n": 1}]
+    postgres.store.drop_version(model, 1)
+    assert postgres.store.versions(model) == [version]
+
+
+@pytest.mark.parametrize("name", ["Bad", "a b", "x" * 60, 'a"b', ""])
 def test_a_name_that_no_table_can_have_is_refused(postgres: Subject, name: str) -> None:
     with pytest.raises(BadInput):
         postgres.store.prepare([Table(name, ("id",), COLUMNS)])

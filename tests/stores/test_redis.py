@@ -113,7 +113,7 @@ def test_dropping_a_version_leaves_none_of_its_keys(redis_store: Subject) -> Non
 
 def test_what_redis_cannot_keep_is_refused(redis_store: Subject) -> None:
     store = redis_store.store
-    with pytest.raises(BadInput, match="not a Hash or a SortedSet"):
+    with pytest.raises(BadInput, match="not a Hash, a SortedSet or a Feed"):
         store.prepare([Table("x", ("id",), COLUMNS)])
     with pytest.raises(BadInput, match="one column"):
         store.prepare([Hash("x", ("id", "label"), COLUMNS)])

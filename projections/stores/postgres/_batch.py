@@ -30,6 +30,17 @@ class Columns(NamedTuple):
     append: bool
     puts: tuple[str, ...]
     adds: tuple[str, ...]
+    newest: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    """Those of `newest` that say which row is the newer one."""
+
+
+def _columns(change: Change) -> Columns:
+    newest = change.newest
+    if newest is None:
+        return Columns(change.append, tuple(change.puts), tuple(change.adds))
+    # In one order, so that rows whose facts name their columns in another one share a statement.
+    return Columns(change.append, tuple(change.puts), tuple(change.adds), tuple(sorted(newest.values)), newest.by)
 
 
 class Shape:
@@ -40,11 +51,12 @@ class Shape:
         # A put may name key columns; the row's key is what counts.
         self.puts = tuple(column for column in columns.puts if column not in key)
         self.adds = columns.adds
-        self.plain = self.puts == columns.puts
-        names = (*key, *self.puts, *self.adds)
+        self.newest = columns.newest
+        self.plain = self.puts == columns.puts and not columns.newest
+        names = (*key, *self.puts, *self.adds, *self.newest)
         self.types = [column_type(model, name) for name in names]
         self.names = sql.SQL(", ").join(map(sql.Identifier, names))
-        conflict = sql.SQL("") if columns.append else self._conflict(key)
+        conflict = sql.SQL("") if columns.append else self._conflict(key, model, columns.by)
         insert = sql.SQL("INSERT INTO {} AS t ({}) ").format(sql.Identifier(table), self.names)
         arrays = sql.SQL(", ").join(sql.SQL(f"%s::{SQL_TYPES[kind]}[]") for kind in self.types)
         self.insert_arrays = insert + sql.SQL("SELECT * FROM unnest({})").format(arrays) + conflict
@@ -57,18 +69,45 @@ class Shape:
             else insert + sql.SQL("SELECT {} FROM {}").format(self.names, self.staging) + conflict
         )
 
-    def _conflict(self, key: Sequence[str]) -> sql.Composable:
+    def _conflict(self, key: Sequence[str], model: Table, by: Sequence[str]) -> sql.Composable:
         sets = [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in self.puts]
         sets += [
             sql.SQL("{0} = coalesce(t.{0}, 0) + excluded.{0}").format(sql.Identifier(column)) for column in self.adds
         ]
+        if self.newest:
+            newer = _newer(model, by)
+            sets += [
+                sql.SQL("{0} = CASE WHEN {1} THEN excluded.{0} ELSE t.{0} END").format(sql.Identifier(column), newer)
+                for column in self.newest
+            ]
         action = sql.SQL("UPDATE SET ") + sql.SQL(", ").join(sets) if sets else sql.SQL("NOTHING")
         return sql.SQL(" ON CONFLICT ({}) DO ").format(sql.SQL(", ").join(map(sql.Identifier, key))) + action
 
     def row(self, key: Key, change: Change) -> tuple[Any, ...]:
         if self.plain:
             return (*key, *change.puts.values(), *change.adds.values())
-        return (*key, *(change.puts[column] for column in self.puts), *change.adds.values())
+        newest = change.newest.values if change.newest else {}
+        return (
+            *key,
+            *(change.puts[column] for column in self.puts),
+            *change.adds.values(),
+            *(newest[column] for column in self.newest),
+        )
+
+
+def _newer(model: Table, by: Sequence[str]) -> sql.Composable:
+    """Whether what is excluded is newer than what is there. Text by its bytes, as everybody else compares it."""
+    sides = [
+        sql.SQL(", ").join(
+            sql.SQL('{}.{} COLLATE "C"' if model.columns[column] == "text" else "{}.{}").format(
+                sql.SQL(side), sql.Identifier(column)
+            )
+            for column in by
+        )
+        for side in ("t", "excluded")
+    ]
+    absent = sql.SQL(" OR ").join(sql.SQL("t.{} IS NULL").format(sql.Identifier(column)) for column in by)
+    return sql.SQL("{} OR ({}) < ({})").format(absent, *sides)
 
 
 class Batch:
@@ -107,7 +146,9 @@ class Batch:
                 gone.append(key)
                 if change.removed:
                     continue
-            columns = Columns(change.append, tuple(change.puts), tuple(change.adds))
+            if change.pushes is not None:
+                raise TypeError(f"read model {self._model.name} is a table; entries are pushed to a Feed")
+            columns = _columns(change)
             group = groups.get(columns)
             if group is None:
                 group = groups[columns] = (self._shape(columns), [])

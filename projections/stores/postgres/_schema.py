@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors, sql
 
 from eventlog.errors import BadInput, OnefactError
-from eventlog.models import Model, Table
+from eventlog.models import Model, Table, table_form
 from projections.stores._versions import FIRST_VERSION
 from projections.stores.postgres._batch import SQL_TYPES
 
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS onefact.migrations (
     PRIMARY KEY (model, version, name));
 """
 
-_NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
+_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,50}")
 _MIGRATION = re.compile(r"\d{4}_\w+\.sql")
 _CATALOGUE_TYPES = {"timestamp with time zone": "timestamptz"}
 
@@ -44,7 +44,7 @@ Connection = psycopg.Connection[Any]
 
 
 def table_name(model: Model, version: int) -> str:
-    return f"{model.name}_v{version}"
+    return f"{table_form(model.name)}_v{version}"
 
 
 def checked(model: Model) -> Table:
@@ -52,7 +52,7 @@ def checked(model: Model) -> Table:
     if not isinstance(model, Table):
         raise BadInput(f"read model {model.name} is not a Table; Postgres keeps only those")
     if not _NAME.fullmatch(model.name):
-        raise BadInput(f"read model {model.name!r}: the name of a table is a-z, 0-9 and _, 51 characters at most")
+        raise BadInput(f"read model {model.name!r}: the name of a table is a-z, 0-9, _ and -, 51 characters at most")
     return model
 
 
@@ -166,7 +166,7 @@ def _migrate(connection: Connection, model: Table, name: str, statements: str) -
         with connection.transaction():
             connection.execute(statements)
     except (errors.DependentObjectsStillExist, errors.FeatureNotSupported):
-        connection.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(sql.Identifier(model.name)))
+        connection.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(sql.Identifier(table_form(model.name))))
         connection.execute(statements)
     except (errors.ProgrammingError, errors.DataError, errors.IntegrityError) as error:
         raise OnefactError(f"migration {name} of {model.name} fails: {str(error).strip()}") from error
@@ -209,18 +209,18 @@ def _view_columns(connection: Connection, model: Model) -> list[str]:
         SELECT c.relkind, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
         WHERE c.oid = to_regclass(quote_ident(%s)) ORDER BY a.attnum
         """,
-        [model.name],
+        [table_form(model.name)],
     ).fetchall()
     if any(kind not in (b"v", "v") for kind, _ in rows):
         raise OnefactError(
-            f"{model.name} exists and is no view; rename or drop it: the read model's view has that name"
+            f"{table_form(model.name)} exists and is no view; rename or drop it: the read model's view has that name"
         )
     return [name for _, name in rows]
 
 
 def show(connection: Connection, model: Model, version: int) -> None:
     """Let the view of the model's name show this version."""
-    view = sql.Identifier(model.name)
+    view = sql.Identifier(table_form(model.name))
     body = sql.SQL("VIEW {} AS SELECT {} FROM {}").format(
         view,
         sql.SQL(", ").join(map(sql.Identifier, model.columns)),

@@ -10,13 +10,14 @@ import psycopg
 from psycopg import errors, sql
 
 from eventlog.errors import NotFound, OnefactError, ServiceAway
-from eventlog.models import Key, Model, Row
+from eventlog.models import Key, Model, Row, table_form
 from eventlog.sink import Progress
+from eventlog.storable import original
 from projections.stores._versions import FIRST_VERSION, moved
 from projections.stores.postgres import _schema
 from projections.stores.postgres._connection import answering, connect, parse
 from projections.stores.postgres._sink import PostgresSink
-from projections.stores.postgres._text import original, parameter
+from projections.stores.postgres._text import parameter
 
 PREPARE_LOCK_TIMEOUT_MS = 60_000
 """Workers that start together wait for each other's migrations."""
@@ -200,7 +201,7 @@ class PostgresStore:
             reader.close()
 
     def _get_statement(self, model: Model, version: int | None) -> Any:
-        name = model.name if version is None else _schema.table_name(model, version)
+        name = table_form(model.name) if version is None else _schema.table_name(model, version)
         where = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(column)) for column in model.key)
         return sql.SQL("SELECT {} FROM {} WHERE {}").format(_columns(model), sql.Identifier(name), where).as_string()
 

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from eventlog.envelope import time_text
 from eventlog.models import ColumnType
-
-# Postgres text cannot hold U+0000. It is kept as the symbol for it, U+2400, and that symbol (and the one that marks it,
-# U+241B) behind a U+241B. So text is never lost, two different keys never become one, and a person sees what was there.
-_NUL, _NUL_SHOWN, _MARK = "\x00", "\u2400", "\u241b"
-_HIDDEN = re.compile(f"[{_NUL}{_NUL_SHOWN}{_MARK}]")
-_SHOWN = re.compile(f"{_MARK}([{_NUL_SHOWN}{_MARK}])|{_NUL_SHOWN}")
+from eventlog.storable import MARK, NUL, NUL_SHOWN, storable
 
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_COPY_SPECIAL = ("\\", "\t", "\n", "\r", _NUL, _NUL_SHOWN, _MARK)
+_COPY_SPECIAL = ("\\", "\t", "\n", "\r", NUL, NUL_SHOWN, MARK)
 _COPY_NULL = "\\N"
-
-
-def storable(text: str) -> str:
-    """Text as a text column can hold it; `original` is its inverse."""
-    if _HIDDEN.search(text) is None:
-        return text
-    return _HIDDEN.sub(lambda found: _NUL_SHOWN if found[0] == _NUL else _MARK + found[0], text)
-
-
-def original(text: str) -> str:
-    """Text as it was before `storable`."""
-    if _NUL_SHOWN not in text and _MARK not in text:
-        return text
-    return _SHOWN.sub(lambda found: found[1] or _NUL, text)
 
 
 def _boolean(value: bool) -> str:

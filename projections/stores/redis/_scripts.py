@@ -2,6 +2,9 @@
 
 from projections.stores.redis._connection import Script
 
+STAMP_FIELD = ":newest"
+"""Of a row's hash: what says how new its newest columns are. No column has a name that begins so."""
+
 # Lua's unpack can take about 8,000 values, so long lists go in pieces (of an even number: fields with their values).
 _PIECES = """
 local function pieces(command, key, items, first)
@@ -26,6 +29,23 @@ pieces('HDEL', KEYS[3], batch[5], 1)
 pieces('ZADD', KEYS[2], batch[6], 1)
 pieces('HSET', KEYS[3], batch[7], 1)
 for _, member in ipairs(batch[8]) do redis.call('HSETNX', KEYS[3], member, '') end
+for _, row in ipairs(batch[9]) do
+  local stamp = redis.call('HGET', row[1], '"""
+    + STAMP_FIELD
+    + """')
+  if not stamp or stamp < row[2] then
+    redis.call('HSET', row[1], '"""
+    + STAMP_FIELD
+    + """', row[2])
+    pieces('HDEL', row[1], row[3], 1)
+    pieces('HSET', row[1], row, 4)
+  end
+end
+for _, row in ipairs(batch[10]) do
+  pieces('LPUSH', row[1], row, 4)
+  redis.call('LTRIM', row[1], 0, row[2] - 1)
+  if row[3] > 0 and redis.call('PEXPIRETIME', row[1]) < row[3] then redis.call('PEXPIREAT', row[1], row[3]) end
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
@@ -34,7 +54,8 @@ return 1
 
 The batch: keys to delete; [key, field ...] to delete from; [key, field, value ...] to set; and flat for a sorted set:
 members to remove from the scores, from the exact texts; score, member ... to set; member, exact text ... to set;
-members to make where they are missing.
+members to make where they are missing; then [key, stamp, [field to delete ...], field, value ...] to set where the
+row's stamp is a lesser one; and [list, how many it keeps, when it expires in ms or 0, element ...] to push.
 """
 
 # The first version exists as soon as anybody asks.
@@ -154,6 +175,15 @@ return cmsgpack.pack(found)
 """
 )
 """Values of fields: [[key, field ...] ...] to [[value or false ...] ...]."""
+
+LISTS = Script(
+    """
+local found = {}
+for i, key in ipairs(ARGV) do found[i] = redis.call('LRANGE', key, 0, -1) end
+return cmsgpack.pack(found)
+"""
+)
+"""Whole lists: a key each argument, to [[element ...] ...]."""
 
 ROWS = Script(
     """

@@ -12,8 +12,8 @@ import msgspec
 import redis
 
 from eventlog.errors import Fenced, NotFound
-from eventlog.models import Hash, Key, SortedSet
-from eventlog.operations import Change
+from eventlog.models import Feed, Hash, Key, SortedSet
+from eventlog.operations import Change, Newest
 from projections.stores.redis._connection import connect
 from projections.stores.redis._layout import Layout, decimal_text, read, score
 from projections.stores.redis._scripts import APPLY, OPEN, VALUES
@@ -36,10 +36,16 @@ class Written:
         self.scores: list[str] = []
         self.exact: list[str] = []
         self.made: list[str] = []
+        self.newest: list[list[str | list[str]]] = []
+        self.pushed: list[list[str | int]] = []
 
     def packed(self) -> bytes:
         return msgspec.msgpack.encode(
-            [self.deleted, self.cleared, self.rows, self.unscored, self.forgotten, self.scores, self.exact, self.made]
+            [
+                *(self.deleted, self.cleared, self.rows),
+                *(self.unscored, self.forgotten, self.scores, self.exact, self.made),
+                *(self.newest, self.pushed),
+            ]
         )
 
 
@@ -112,7 +118,11 @@ class RedisSink:
         batch = Written()
         model = self._layout.model
         for member, change in named:
-            if isinstance(model, SortedSet):
+            if isinstance(model, Feed):
+                self._write_feed(batch, member, change, model)
+            elif change.pushes is not None:
+                raise TypeError(f"read model {model.name} is no Feed; entries are pushed to one")
+            elif isinstance(model, SortedSet):
                 self._write_score(batch, member, change, model.score)
             else:
                 self._write_row(batch, member, change)
@@ -162,7 +172,34 @@ class RedisSink:
         if len(cleared) > 1 and not change.reset:
             batch.cleared.append(cleared)
 
+        if change.newest is not None:
+            batch.newest.append(self._newest(name, change.newest))
+
+    def _newest(self, name: str, newest: Newest) -> list[str | list[str]]:
+        cleared: list[str] = []
+        row: list[str | list[str]] = [name, self._layout.stamp(newest), cleared]
+        for column, value in newest.values.items():
+            show, entry = self._layout.writers.get(column) or self._layout.writer(column)
+            if value is None or (entry and value == 0):
+                cleared.append(column)
+            else:
+                row += (column, show(value))
+        return row
+
+    def _write_feed(self, batch: Written, member: str, change: Change, model: Feed) -> None:
+        name = f"{self._prefix}row:{member}"
+        if change.puts or change.adds or change.newest or change.append:
+            raise TypeError(f"read model {model.name} is a Feed; entries are pushed to it, and nothing else")
+        if change.reset:
+            batch.deleted.append(name)
+        if change.pushes:
+            kept = change.pushes[-model.limit :]
+            elements = [self._layout.element(push) for push in kept]
+            batch.pushed.append([name, model.limit, self._layout.expires_ms(kept), *elements])
+
     def _write_score(self, batch: Written, member: str, change: Change, column: str) -> None:
+        if change.newest is not None:
+            raise TypeError(f"read model {self._layout.model.name} is a SortedSet; its rows know no newest columns")
         if change.reset:
             batch.unscored.append(member)
             batch.forgotten.append(member)

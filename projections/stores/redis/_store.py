@@ -6,18 +6,19 @@ import re
 import threading
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from eventlog.errors import NotFound, OnefactError, ServiceAway
-from eventlog.models import Key, Model, Row, SortedSet
+from eventlog.models import Feed, Key, Model, Row, SortedSet
 from eventlog.sink import Progress
 from projections.stores._versions import FIRST_VERSION, moved
 from projections.stores.redis._connection import Argument, answering, connect
 from projections.stores.redis._layout import Layout
-from projections.stores.redis._scripts import CREATE, DROP, PREPARE, PROGRESS, RANGE, ROWS, SWITCH
+from projections.stores.redis._scripts import CREATE, DROP, LISTS, PREPARE, PROGRESS, RANGE, ROWS, SWITCH
 from projections.stores.redis._sink import RedisSink
 
 SCAN_KEYS = 2_000
@@ -42,8 +43,9 @@ class RedisStore:
 
     def prepare(self, models: list[Model]) -> None:
         policy = str(self._info("memory").get("maxmemory_policy", ""))
-        # The others take only keys that expire, and no key of a read model does.
-        if policy.startswith("allkeys") and not self._unsafe:
+        # volatile policies take only keys that expire, as those of feeds may.
+        expiring = any(isinstance(model, Feed) and model.expires for model in models)
+        if (policy.startswith("allkeys") or (expiring and policy.startswith("volatile"))) and not self._unsafe:
             raise OnefactError(
                 f"Redis runs with maxmemory-policy={policy}: when its memory is full it drops rows and keeps their "
                 "position; set maxmemory-policy=noeviction (ONEFACT_UNSAFE_STORES=true for data that may be lost)"
@@ -100,9 +102,21 @@ class RedisStore:
             yield from self._scan_scores(layout, prefix)
             return
         for keys in self._row_keys(prefix):
+            if isinstance(model, Feed):
+                yield from self._feeds(layout, prefix, keys)
+                continue
             for row in msgspec.msgpack.decode(ROWS(self._client, [], keys)):
                 if row:
                     yield layout.row(dict(zip(row[::2], row[1::2], strict=True)))
+
+    def _feeds(self, layout: Layout, prefix: str, keys: list[bytes | str]) -> Iterator[Row]:
+        now = datetime.now(UTC)
+        skipped = len(f"{prefix}row:".encode())
+        for key, elements in zip(keys, msgspec.msgpack.decode(LISTS(self._client, [], keys)), strict=True):
+            name = key if isinstance(key, bytes) else key.encode()
+            row = layout.feed(name[skipped:].decode(), elements, now)
+            if row is not None:
+                yield row
 
     def create_version(self, model: Model) -> int:
         layout = self._layout(model)
@@ -189,12 +203,16 @@ class RedisStore:
         prefix = f"{layout.base}:v{version}:"
         if isinstance(layout.model, SortedSet):
             return "HGET", f"{prefix}exact", member
+        if isinstance(layout.model, Feed):
+            return "LRANGE", f"{prefix}row:{member}", "0", "-1"
         return "HGETALL", f"{prefix}row:{member}"
 
     @staticmethod
     def _found(layout: Layout, member: str, found: Any) -> Row | None:
         if isinstance(layout.model, SortedSet):
             return None if found is None else layout.scored(member, found)
+        if isinstance(layout.model, Feed):
+            return layout.feed(member, found, datetime.now(UTC))
         return layout.row(dict(zip(found[::2], found[1::2], strict=True))) if found else None
 
     def _ask(self, commands: list[tuple[str, ...]]) -> list[Any]:
