@@ -25,7 +25,7 @@ MACHINE_PATHS = re.compile(r"(?<![\w.\-/$}])/(work|root|home)/")
 REGISTRIES = re.compile(r"\b(pypi\.org|pythonhosted\.org|repo1?\.maven\.(org|apache\.org)|proxy\.golang\.org)\b")
 PURE = {
     *("__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions"),
-    *("functools", "heapq", "itertools", "math", "operator", "re", "string", "typing", "types"),
+    *("functools", "heapq", "itertools", "math", "operator", "re", "string", "typing", "types", "unicodedata"),
     *("msgspec", "eventlog", "schemas"),
 }
 """What a domain may import, beside its own modules. What its roles may call is held by tests/laws/test_purity.py."""

@@ -14,7 +14,7 @@ from eventlog.discovery import LAYERS, VOCABULARY, catalog
 PURE_LAYERS = (VOCABULARY, "processors", "projections")
 IMPORTS = {
     "__future__", "collections", "collections.abc", "dataclasses", "datetime", "decimal", "enum", "fractions",
-    "functools", "itertools", "math", "operator", "pathlib", "re", "typing", "msgspec",
+    "functools", "itertools", "math", "operator", "pathlib", "re", "typing", "unicodedata", "msgspec",
     "eventlog.decimals", "eventlog.envelope", "eventlog.errors", "eventlog.message", "eventlog.models",
     "eventlog.operations", "eventlog.roles", "eventlog.sagas", "eventlog.topics",
 }  # fmt: skip

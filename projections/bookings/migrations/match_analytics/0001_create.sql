@@ -1,0 +1,26 @@
+-- Cards are yellow and red ones. q1 is the first quarter of an hour, q8 the last one of a match with extra time.
+create table {table} (
+    match_id text not null,
+    team_id text not null,
+    team_name text,
+    yellow_cards bigint not null,
+    red_cards bigint not null,
+    substitutions bigint not null,
+    cards_q1 bigint not null,
+    substitutions_q1 bigint not null,
+    cards_q2 bigint not null,
+    substitutions_q2 bigint not null,
+    cards_q3 bigint not null,
+    substitutions_q3 bigint not null,
+    cards_q4 bigint not null,
+    substitutions_q4 bigint not null,
+    cards_q5 bigint not null,
+    substitutions_q5 bigint not null,
+    cards_q6 bigint not null,
+    substitutions_q6 bigint not null,
+    cards_q7 bigint not null,
+    substitutions_q7 bigint not null,
+    cards_q8 bigint not null,
+    substitutions_q8 bigint not null,
+    primary key (match_id, team_id)
+);

@@ -1,0 +1,7 @@
+create table {table} (
+    team_id text not null,
+    name text not null,
+    as_of timestamptz not null,
+    event_id text not null,
+    primary key (team_id)
+);
