@@ -235,23 +235,20 @@ def _number_kind(hint: Any) -> Callable[[msgspec.Raw, str], Any] | None:
 
 
 def _records_kind(hint: Any) -> Callable[[msgspec.Raw, str], Any] | None:
-    """How a field is read that holds a record, or a list of them, with numbers in it; None for any other."""
+    """How a field is read that holds a record, or a list of them; None for any other."""
     origin, args = get_origin(hint), get_args(hint)
-    if origin is tuple and _has_numbers(args[0]):
+    if origin is tuple and _is_record(args[0]):
         read = _reader(args[0])
         each = msgspec.json.Decoder(list[msgspec.Raw]).decode
         return lambda raw, name: tuple(_within(read, part, f"{name}[{at}]") for at, part in enumerate(each(raw)))
-    if _has_numbers(hint):
+    if _is_record(hint):
         record = _reader(hint)
         return lambda raw, name: _within(record, raw, name)
     return None
 
 
-def _has_numbers(hint: Any) -> bool:
-    if not (isinstance(hint, type) and issubclass(hint, msgspec.Struct)):
-        return False
-    hints = get_type_hints(hint, include_extras=True).values()
-    return any(_number_kind(each) or _records_kind(each) for each in hints)
+def _is_record(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
 
 
 def _within(read: _reader, raw: msgspec.Raw, name: str) -> Any:
