@@ -28,6 +28,8 @@ TYPES = catalog().message_types
 SCHEMAS = MemorySchemas()
 CODEC = Codec(SCHEMAS, TYPES)
 each_class = pytest.mark.parametrize("cls", TYPES, ids=record_name)
+a_few = hypothesis.settings(max_examples=30)
+"""Of each class: there are many, and most are alike."""
 
 
 class Unreadable(Exception):
@@ -77,6 +79,7 @@ def record(message: Any) -> bytes:
 
 
 @each_class
+@a_few
 @given(data=st.data())
 def test_whole_records_are_read_alike(cls: type[Any], data: st.DataObject) -> None:
     message = data.draw(messages(cls))
@@ -99,6 +102,7 @@ def test_every_cut_is_noticed(cls: type[Any], data: st.DataObject) -> None:
 
 
 @each_class
+@a_few
 @given(data=st.data())
 def test_broken_records_are_read_alike_or_not_at_all(cls: type[Any], data: st.DataObject) -> None:
     raw = bytearray(record(data.draw(messages(cls))))
@@ -114,6 +118,7 @@ def test_broken_records_are_read_alike_or_not_at_all(cls: type[Any], data: st.Da
 
 
 @each_class
+@a_few
 @given(raw=st.binary(max_size=200))
 def test_any_bytes_are_read_alike_or_not_at_all(cls: type[Any], raw: bytes) -> None:
     read = outcome(compiled, cls, raw)
@@ -134,6 +139,7 @@ def defined_once(schema: Any, named: set[str]) -> Any:
 
 
 @each_class
+@a_few
 @given(data=st.data())
 def test_records_of_an_earlier_schema_are_fastavros_to_resolve(cls: type[Any], data: st.DataObject) -> None:
     """A writer with a field that is not known any more, and its fields in another order."""

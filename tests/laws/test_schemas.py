@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import fastavro
+import hypothesis
 import msgspec
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ CODEC = Codec(MemorySchemas(), TYPES)
 
 
 @pytest.mark.parametrize("cls", TYPES, ids=record_name)
+@hypothesis.settings(max_examples=30)
 @given(data=st.data())
 def test_a_message_comes_back_as_it_was_sent(cls: type[Any], data: st.DataObject) -> None:
     message = data.draw(messages(cls))
@@ -32,6 +34,7 @@ def test_a_message_comes_back_as_it_was_sent(cls: type[Any], data: st.DataObject
 
 
 @pytest.mark.parametrize("cls", TYPES, ids=record_name)
+@hypothesis.settings(max_examples=30)
 @given(data=st.data())
 def test_other_readers_of_avro_read_the_same_message(cls: type[Any], data: st.DataObject) -> None:
     """The logical types are Avro's own: fastavro reads what is written here, given nothing but the committed schema."""
