@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from eventlog.testing import NOON, EnricherScenario, ProjectionScenario, Scenario
+from eventlog.testing import NOON, EnricherScenario, ProjectionScenario, SagaScenario, Scenario
+from processors.fulfilment import SAGA
 from processors.trading import DECIDER, ENRICHER
 from projections.trading import PORTFOLIO
 from schemas.market import MARKET_PRICES, PriceQuoted
 from schemas.trading import PortfolioValueUpdated
+from tests.orders.words import placed
 from tests.trading.words import bought, buy, deposit, deposited, opened, sold
 
 OPEN = Scenario(DECIDER).given(opened())
@@ -107,3 +110,28 @@ def test_a_projection_scenario_fails_when_it_should() -> None:
         seen.then_nothing()
     with fails("cash"):
         seen.then_rows({"version": 2}, {"version": 2})
+
+
+def test_a_sagas_then_fails_on_other_commands_and_facts() -> None:
+    begun = SagaScenario(SAGA).when(placed())
+    begun.then_steps("reserve/mug", "reserve/tea")
+    with fails("ReserveStock"):
+        begun.then()
+    with fails("FulfilmentStarted"):
+        begun.then_facts()
+    with fails("reserve/tea"):
+        begun.then_steps("reserve/mug")
+    with fails("ReserveStock"):
+        begun.then_nothing()
+    with fails("nothing happened yet"):
+        SagaScenario(SAGA).given(placed()).then_nothing()
+
+
+def test_a_sagas_time_passes_deadline_by_deadline() -> None:
+    undoing = SagaScenario(SAGA).given(placed())
+    undoing.after(timedelta(seconds=29)).then_nothing()
+    assert undoing.after(timedelta(seconds=30)).state.releases == 1
+    assert undoing.after(timedelta(seconds=60)).state.releases == 2
+    still = replace(SAGA, due=lambda state: state and NOON)
+    with fails("has passed, and the next one is"):
+        SagaScenario(still).given(placed()).after(timedelta(seconds=1))
