@@ -225,3 +225,12 @@ def test_facts_name_their_order_and_refusals_come_back_by_correlation() -> None:
         CustomerNotified(order_id=ORDER, customer_id=CUSTOMER, kind="confirmed", text=""),
     ):
         assert SAGA.key(nobodys, meta()) is None
+
+
+def test_what_cannot_be_undone_and_what_was_not_asked_for_hold_up_nothing() -> None:
+    undoing = RESERVING.given(reserved("mug"), refused("ReserveStock", "tea"))
+    undoing.when(refused("ReleaseStock", "mug", "already_shipped")).then(close("insufficient_stock: so it is"))
+    undoing.when(refused("ReleaseStock", "tea", "already_shipped")).then_nothing()
+    CHARGING.when(PaymentVoided(order_id=ORDER, reason="")).then_nothing()
+    undoing.when(refunded()).then_nothing()
+    undoing.when(RefundFailed(order_id=ORDER, payment_id=PAYMENT, reason="")).then_nothing()
