@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from eventlog.envelope import Headers, RawRecord
@@ -19,6 +19,12 @@ NAME_PREFIX = DEAD_PREFIX + "name:"
 REASON_BYTES_MAX = 2000
 CUT_BYTES = 64 * 1024
 """What a letter keeps of key, value and headers (each) of a record that is too large even for the dead letters."""
+
+Flush = Callable[[dict[str, list[OutRow]]], None]
+"""Takes the rows that there are by topic, and leaves the lists empty."""
+FLUSH_RECORDS = 100
+"""Records between two times that a step's rows are taken off its hands, while they are still in the processor's
+cache: rows of a whole batch are not, and putting them into bytes from memory took a fifth of all time."""
 
 AnyHeaders = Iterable[tuple[str, bytes | None]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -17,7 +17,7 @@ from eventlog.envelope import RawRecord
 from eventlog.partition import partition_of
 from eventlog.reader import LogReader
 from eventlog.roles import Catalog, Decider, Effect, Enricher
-from eventlog.rows import Outputs, OutRow
+from eventlog.rows import Flush, Outputs, OutRow
 from eventlog.runtime.references import ReferenceReader
 from eventlog.runtime.rocks import FORMAT, Meta, RocksStore
 from eventlog.runtime.task import with_schemas
@@ -34,25 +34,72 @@ BATCH_BYTES = 1 << 20
 BATCH_RECORDS_MAX = 4000
 """Of one transaction: larger ones gain little, and take longer to do again."""
 CLOSE_TIMEOUT_S = 5
+T = TypeVar("T")
 OUTPUTS = ("events", "rejections", "outcomes")
 """Of a decider, beside its dead letters and its changelog."""
 
 
 class Batch(BatchBuilder):  # type: ignore[misc]  # it has no types
-    """Takes rows by the thousand; one by one, most of the time would go into being asked."""
+    """Takes rows by the hundred; one by one, most of the time would go into being asked."""
 
     def fill(self, rows: Sequence[OutRow], first: int) -> int:
-        """Append the rows from `first` on until one does not fit, which is never the first; how many that were."""
-        append, now = self._builder.append, int(time.time() * 1000)
+        """Append the rows from `first` on until one does not fit, which is never the batch's first; the next index."""
+        append, now, at = self._builder.append, int(time.time() * 1000), self.record_count()
         for index in range(first, len(rows)):
             key, value, headers = rows[index]
-            if append(index - first, now, key, value, headers) is None:
+            if append(at, now, key, value, headers) is None:
+                self.close()
                 break
+            at += 1
         else:
             index = len(rows)
-        self._relative_offset = index - first
-        self.close()
-        return self._relative_offset
+        self._relative_offset = at
+        return index
+
+
+class Outbox:
+    """Rows on their way to partitions, in as few atomic batches as they fit in."""
+
+    def __init__(self) -> None:
+        self._batches: dict[tuple[str, int], list[tuple[int, Batch]]] = {}
+        """By topic and partition: index of its first row among all of the partition's, and the batch."""
+
+    def take(self, topic: str, partition: int, rows: Sequence[OutRow]) -> None:
+        batches = self._batches.setdefault((topic, partition), [])
+        next_row = 0
+        while next_row < len(rows):
+            if not batches or batches[-1][1].closed():
+                first = batches[-1][0] + batches[-1][1].record_count() if batches else 0
+                batches.append((first, Batch(BATCH_BYTES, 0, is_transactional=True)))
+            next_row = batches[-1][1].fill(rows, next_row)
+
+    def take_rows(self, rows_by_topic: dict[str, list[OutRow]], partition: int) -> None:
+        """Take all rows out of the lists, to be appended to this partition."""
+        for topic, rows in rows_by_topic.items():
+            self.take(topic, partition, rows)
+            rows.clear()
+
+    def take_all(self, done: Outputs, partition: int, topics: Mapping[str, Topic]) -> None:
+        """Take what is for this partition, and what goes where its key belongs; `topics` by name are for those."""
+        self.take_rows(done.rows, partition)
+        keyed: list[tuple[str, Iterable[OutRow]]] = [(topic, rows.values()) for topic, rows in done.keyed.items()]
+        for topic, rows in [*keyed, *done.spread.items()]:
+            by_partition: dict[int, list[OutRow]] = {}
+            for row in rows:
+                by_partition.setdefault(partition_of(row[0] or b"", topics[topic].partitions), []).append(row)
+            for number, placed in by_partition.items():
+                self.take(topic, number, placed)
+
+    async def send(self, producer: AIOKafkaProducer) -> dict[str, list[tuple[int, asyncio.Future[Any]]]]:
+        """Hand all batches to the producer; by topic, (index of its first row, future of its offset) of each."""
+        sent: dict[str, list[tuple[int, asyncio.Future[Any]]]] = {}
+        for (topic, partition), batches in self._batches.items():
+            for first, batch in batches:
+                batch.close()
+                future = await producer.send_batch(batch, topic, partition=partition)
+                sent.setdefault(topic, []).append((first, future))
+        self._batches.clear()
+        return sent
 
 
 class Step(Protocol):
@@ -176,36 +223,29 @@ class KafkaTask:
         if store is not None:
             await asyncio.to_thread(store.close)
 
-    async def _append(
-        self, topic: str, rows: Sequence[OutRow], partition: int
-    ) -> list[tuple[int, asyncio.Future[Any]]]:
-        """Append rows as few atomic batches; (index of its first row, future of its offset) each."""
-        assert self._producer is not None
-        sent: list[tuple[int, asyncio.Future[Any]]] = []
-        first = 0
-        while first < len(rows):
-            batch = Batch(BATCH_BYTES, 0, is_transactional=True)
-            taken = batch.fill(rows, first)
-            sent.append((first, await self._producer.send_batch(batch, topic, partition=partition)))
-            first += taken
-        return sent
+    async def _run(self, run: Callable[[Flush], T], records: Sequence[RawRecord]) -> tuple[T, Outbox]:
+        """What a step makes of the records, and its rows, put into batches while they are made."""
 
-    async def _append_outputs(self, done: Outputs, topics: Mapping[str, Topic]) -> dict[str, Any]:
-        appended = {topic: await self._append(topic, rows, self.partition) for topic, rows in done.rows.items()}
-        placed: list[tuple[str, Iterable[OutRow]]] = [(topic, rows.values()) for topic, rows in done.keyed.items()]
-        for topic, rows in [*placed, *done.spread.items()]:
-            by_partition: dict[int, list[OutRow]] = {}
-            for row in rows:
-                number = partition_of(row[0] or b"", topics[topic].partitions)
-                by_partition.setdefault(number, []).append(row)
-            for number, partitioned in by_partition.items():
-                await self._append(topic, partitioned, number)
-        return appended
+        def attempt() -> tuple[T, Outbox]:
+            outbox = Outbox()
+            return run(lambda rows: outbox.take_rows(rows, self.partition)), outbox
+
+        return await with_schemas(self._codec, attempt, records)
+
+    async def _begin(self, done: Outputs, topics: Mapping[str, Topic]) -> None:
+        """Begin a transaction with all that a step has made."""
+        assert self._producer is not None
+        outbox = Outbox()
+        outbox.take_all(done, self.partition, topics)
+        await self._producer.begin_transaction()
+        await outbox.send(self._producer)
 
     async def _commit(self, changelog: list[OutRow], next_offset: int) -> None:
         assert self._producer is not None
         changelog.append((POSITION_KEY, b"%d" % next_offset, []))
-        sent = await self._append(self._changelog, changelog, self._changelog_partition)
+        outbox = Outbox()
+        outbox.take(self._changelog, self._changelog_partition, changelog)
+        sent = (await outbox.send(self._producer))[self._changelog]
         source = TopicPartition(self.topic, self.partition)
         await self._producer.send_offsets_to_transaction({source: next_offset}, self.role)
         await self._producer.commit_transaction()
@@ -242,14 +282,14 @@ class DecideTask(KafkaTask):
         if self._store is not None:
             # Off the event loop, which heartbeats and the other partitions need.
             await asyncio.to_thread(step.recall, {record.key for record in records if record.key})
-        done = await with_schemas(self._codec, lambda: step.run(records), records)
+        done, outbox = await self._run(lambda flush: step.run(records, flush), records)
         await self._producer.begin_transaction()
-        appended = await self._append_outputs(done, {})
+        sent = await outbox.send(self._producer)
         # Outcomes carry the events' offsets, so that a repeated command is answered with the same position.
-        placed = [(first, (await sent).offset) for first, sent in appended.get(step.events, ())]
+        placed = [(first, (await future).offset) for first, future in sent.get(step.events, ())]
         answers, changelog = step.late(done, placed)
-        if answers:
-            await self._append(step.outcomes, answers, self.partition)
+        outbox.take(step.outcomes, self.partition, answers)
+        await outbox.send(self._producer)
         await self._commit(changelog, done.next_offset)
         step.commit(done)  # only now: an aborted batch leaves no trace
         return done.counts
@@ -296,9 +336,10 @@ class EnrichTask(KafkaTask):
         if self._store is not None:
             # Off the event loop, which heartbeats and the other partitions need.
             await asyncio.to_thread(step.recall, {record.key for record in records if record.key})
-        done = await with_schemas(self._codec, lambda: step.run(records), records)
+        done, outbox = await self._run(lambda flush: step.run(records, flush), records)
+        outbox.take_all(done, self.partition, self._topics)
         await self._producer.begin_transaction()
-        await self._append_outputs(done, self._topics)
+        await outbox.send(self._producer)
         await self._commit(step.changelog(done), done.next_offset)
         step.commit(done)  # only now: an aborted batch leaves no trace
         return done.counts

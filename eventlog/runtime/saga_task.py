@@ -58,10 +58,8 @@ class RelayTask(KafkaTask):
         return await super().open()
 
     async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
-        assert self._producer is not None
         done = await with_schemas(self._codec, lambda: self._step.run(records), records)
-        await self._producer.begin_transaction()
-        await self._append_outputs(done, {self._inbox.name: self._inbox})
+        await self._begin(done, {self._inbox.name: self._inbox})
         await self._commit([], done.next_offset)
         return done.counts
 
@@ -104,11 +102,9 @@ class SagaTask(KafkaTask):
         await super().close()
 
     async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
-        assert self._producer is not None
         step = self._step
         done = await with_schemas(self._codec, lambda: step.run(records), records)
-        await self._producer.begin_transaction()
-        await self._append_outputs(done, self._commands)
+        await self._begin(done, self._commands)
         await self._commit(step.changelog(done), done.next_offset)
         step.commit(done)  # only now: an aborted batch leaves no trace
         self._set_alarm()

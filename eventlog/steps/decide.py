@@ -25,7 +25,7 @@ from eventlog.errors import Poison, Refused, Superseded
 from eventlog.message import CommandAnswered, CommandRejected, Event
 from eventlog.partition import partition_of
 from eventlog.roles import Decider
-from eventlog.rows import Outputs, OutRow
+from eventlog.rows import FLUSH_RECORDS, Flush, Outputs, OutRow
 from eventlog.state import StateStore
 from eventlog.steps.streams import Draft, Outcome, Stream, Streams
 
@@ -35,13 +35,15 @@ NO_OFFSET = -1
 class Decided(Outputs):
     """What a batch led to. `late` rows can be made once the events have their offsets."""
 
-    __slots__ = ("answers", "counts", "drafts", "next_offset")
+    __slots__ = ("answers", "counts", "drafts", "events", "next_offset")
 
     def __init__(self) -> None:
         super().__init__()
         self.drafts: dict[bytes, Draft] = {}
         self.answers: list[tuple[bytes, bytes, bytes, Outcome]] = []
         self.counts = {"accepted": 0, "refused": 0, "repeated": 0, "dead": 0}
+        self.events = 0
+        """How many there are, those that were flushed too."""
         self.next_offset = 0
 
 
@@ -72,18 +74,22 @@ class DecideStep:
         self._decode = codec.decoder(decider.source)
         self._decide_command, self._evolve = decider.decide, decider.evolve
 
-    def run(self, records: Sequence[RawRecord]) -> Decided:
+    def run(self, records: Sequence[RawRecord], flush: Flush | None = None) -> Decided:
         """Decide the records, which follow one another in the partition; nothing is changed until `commit`.
 
+        Rows go to `flush` while they are made, otherwise they are in what is returned.
         Raises `UnknownSchema`; a record that cannot be read or decided is among the dead letters.
         """
         done = Decided()
-        for record in records:
-            try:
-                self._decide(record, done)
-            except Poison as poison:
-                done.counts["dead"] += 1
-                done.dead(record, self.source, self.decider.name, poison)
+        for begin in range(0, len(records), FLUSH_RECORDS):
+            for record in records[begin : begin + FLUSH_RECORDS]:
+                try:
+                    self._decide(record, done)
+                except Poison as poison:
+                    done.counts["dead"] += 1
+                    done.dead(record, self.source, self.decider.name, poison)
+            if flush is not None:
+                flush(done.rows)
         done.next_offset = records[-1].offset + 1
         return done
 
@@ -148,9 +154,9 @@ class DecideStep:
         if not rows:
             done.answers.append((key, headers["ce_id"], headers["ce_time"], (version, NO_OFFSET, None, None)))
             return version, NO_OFFSET, None, None
-        batch = done.rows.setdefault(self.events, [])
-        batch.extend(rows)
-        return version, len(batch), None, None
+        done.rows.setdefault(self.events, []).extend(rows)
+        done.events += len(rows)
+        return version, done.events, None, None
 
     def _event(
         self, stream: str, event: Event, version: int, headers: Mapping[str, bytes], key: bytes, count: int
@@ -202,7 +208,7 @@ class DecideStep:
         `placed` has (index, offset) of the first event of each part that was appended, in order: the batch's events
         in one part follow one another in the log.
         """
-        ends = [*(index for index, _ in placed[1:]), len(done.rows.get(self.events, ()))]
+        ends = [*(index for index, _ in placed[1:]), done.events]
         for draft in done.drafts.values():
             fresh = draft.fresh
             for command_id, (version, end, code, reason) in fresh.items():

@@ -22,7 +22,7 @@ from eventlog.envelope import (
 from eventlog.errors import HandlerFailed, Poison, Superseded
 from eventlog.message import Event
 from eventlog.roles import Enricher, References
-from eventlog.rows import Outputs, OutRow
+from eventlog.rows import FLUSH_RECORDS, Flush, Outputs, OutRow
 from eventlog.state import Recent, StateStore
 
 StreamState = tuple[int, Any]
@@ -93,34 +93,41 @@ class EnrichStep:
             else:
                 self._absent.add(key)
 
-    def run(self, records: Sequence[RawRecord]) -> Enriched:
+    def run(self, records: Sequence[RawRecord], flush: Flush | None = None) -> Enriched:
         """Enrich the records, which follow one another; nothing is changed until `commit`.
 
+        Rows go to `flush` while they are made, otherwise they are in what is returned; `keyed` ones always are.
         Raises `UnknownSchema`, and `HandlerFailed` when the domain's function raises.
         """
         done = Enriched()
-        for record in records:
-            superseded: Sequence[Any] | None = None
-            try:
-                meta = read_meta(record)
-                event: Any = self._decode(record.value)
-            except Superseded as old:
-                superseded = old.messages
-            except Poison as poison:
-                done.counts["dead"] += 1
-                done.dead(record, self.source, self.enricher.name, poison)
-                continue
-            try:
-                if superseded is None:
-                    self._enrich(event, meta, record, done)
-                else:
-                    for part, part_meta in metas_of(meta, superseded):
-                        self._enrich(part, part_meta, record, done)
-            except Exception as error:
-                raise HandlerFailed(self.enricher.name, record.topic, record.partition, record.offset, error) from error
+        for begin in range(0, len(records), FLUSH_RECORDS):
+            for record in records[begin : begin + FLUSH_RECORDS]:
+                self._take(record, done)
+            if flush is not None:
+                flush(done.rows)
         self._encode_last(done)
         done.next_offset = records[-1].offset + 1
         return done
+
+    def _take(self, record: RawRecord, done: Enriched) -> None:
+        superseded: Sequence[Any] | None = None
+        try:
+            meta = read_meta(record)
+            event: Any = self._decode(record.value)
+        except Superseded as old:
+            superseded = old.messages
+        except Poison as poison:
+            done.counts["dead"] += 1
+            done.dead(record, self.source, self.enricher.name, poison)
+            return
+        try:
+            if superseded is None:
+                self._enrich(event, meta, record, done)
+            else:
+                for part, part_meta in metas_of(meta, superseded):
+                    self._enrich(part, part_meta, record, done)
+        except Exception as error:
+            raise HandlerFailed(self.enricher.name, record.topic, record.partition, record.offset, error) from error
 
     def _enrich(self, event: Any, meta: Meta, record: RawRecord, done: Enriched) -> None:
         key = record.key or b""
