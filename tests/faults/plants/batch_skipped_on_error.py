@@ -7,6 +7,7 @@ from tests.faults.plants._edit import edit
 
 ASKS = """\
     self.next = await self.task.open()
+    await self._catch_up()
     self._buffer.clear()
     self._buffered = self._bytes = 0
     self._fetched = self.next
