@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from deploy.stack.embedded.base import HOST
 from deploy.stack.embedded.kafka import OPTIONS
@@ -193,6 +193,9 @@ def _kafka(image: str, port: int) -> DockerContainer:
 
         def get_container_host_ip(self) -> str:
             return HOST
+
+        def start(self, timeout: int = START_TIMEOUT_S) -> Self:
+            return super().start(timeout)
 
     container = Kafka(image).with_kraft()
     for name, value in OPTIONS.items():
