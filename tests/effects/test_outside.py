@@ -103,6 +103,21 @@ async def test_who_is_away_is_left_alone_and_asked_again_when_back(provider: Pro
     assert len(provider.books()["charges"]) == 20
 
 
+async def test_one_call_at_a_time_finds_out_whether_somebody_is_back(provider: Provider) -> None:
+    provider.misbehave(delay_s=1000)  # so that finding out takes the whole deadline, and others come meanwhile
+    async with outside("probe", terms(provider, deadline_s=0.5, attempts=1, failures=3, pause_s=0.1)) as asked:
+        calls = [asyncio.create_task(asked.ask(charge(number))) for number in range(30)]
+        while metric("onefact_circuit_state", "probe") == CLOSED or metric("onefact_calls_in_flight", "probe"):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        most, before = 0.0, metric("onefact_calls_total", "probe", "unanswered")
+        while metric("onefact_calls_total", "probe", "unanswered") < before + 3:
+            most = max(most, metric("onefact_calls_in_flight", "probe"))
+            await asyncio.sleep(0.005)
+        assert most == 1
+        provider.misbehave(delay_s=0)
+        assert {reply.status for reply in await asyncio.gather(*calls)} == {201}
+
+
 async def test_no_more_calls_are_in_flight_than_the_limit(provider: Provider) -> None:
     provider.misbehave(delay_s=0.2)
     async with outside("bulkhead", terms(provider, limit=3)) as asked:
