@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
-from eventlog.models import ENTRIES, Feed, Graph, Hash, Key, Model, Row, SortedSet, column_type
+from eventlog.models import ENTRIES, Feed, Graph, Hash, Key, Model, Row, SortedSet, Timeline, column_type
 from eventlog.operations import Change, Newest, Push, stamp, stamp_of
 
 Entry = tuple[datetime, dict[str, Any]]
@@ -60,7 +61,8 @@ class MemoryRows:
             begun = shown_since(self.model, now)
             found = [dict(values) for at, values in columns.get(ENTRIES, ()) if begun is None or at > begun]
             return feed_row(self.model, columns[self.model.key[0]], found)
-        return shaped(self.model, columns)
+        row = shaped(self.model, columns)
+        return None if isinstance(self.model, Timeline) and not row[self.model.times] else row
 
 
 def _pushed(model: Model, pushes: list[Push], known: list[Entry]) -> list[Entry]:
@@ -114,6 +116,9 @@ def shaped(model: Model, columns: Mapping[str, Any]) -> Row:
                 row[name][entry] = Decimal(value) if maps[name] == "decimal" else value
     for name in maps:
         row[name] = dict(sorted(row[name].items()))
+    if isinstance(model, Timeline):
+        newest_first = sorted(row[model.times].items(), key=itemgetter(1), reverse=True)
+        row[model.times] = dict(newest_first)  # of one time by name, since sorting keeps the order of equals
     for name, kind in model.columns.items():
         if kind == "decimal" and name not in maps and isinstance(row[name], int):
             row[name] = Decimal(row[name])

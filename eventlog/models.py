@@ -18,7 +18,7 @@ StoreName = Literal["postgres", "redis", "neo4j"]
 
 @dataclass(frozen=True)
 class Model:
-    """A read model: rows of `columns` under `key`. Base of `Table`, `Hash`, `SortedSet`, `Feed` and `Graph`.
+    """Rows of `columns` under `key`. Base of `Table`, `Hash`, `Timeline`, `SortedSet`, `Feed` and `Graph`.
 
     `key` columns are columns too. `columns` maps each name to its type, in the order it is shown.
     """
@@ -55,6 +55,26 @@ class Hash(Model):
 
     maps: Mapping[str, ColumnType] = field(default_factory=dict)
     store: StoreName = field(default="redis", init=False)
+
+
+@dataclass(frozen=True)
+class Timeline(Hash):
+    """Names under each key (of one column) by their times, newest first: a Redis sorted set per key.
+
+    Its other column is a map of times; an operation names an entry as `column.name`, and None takes it out. A row
+    without entries is none. Times are exact to the microsecond from 1684 to 2255, to 32 of them beyond.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        others = [name for name in self.columns if name not in self.key]
+        if len(others) != 1 or dict(self.maps) != {others[0]: "time"}:
+            raise TypeError(f"model {self.name}: the columns of a timeline are its key and one map of times")
+
+    @property
+    def times(self) -> str:
+        """The column of times."""
+        return next(iter(self.maps))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What customers look at: an order's page."""
+"""What customers look at: an order's page, and the list of their orders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from eventlog.envelope import Meta
-from eventlog.models import Hash, Value
+from eventlog.models import Hash, Timeline, Value
 from eventlog.operations import Operation, Put
 from eventlog.roles import Projection
 from schemas.orders import (
@@ -40,6 +40,11 @@ def on_order(event: OrdersEvent, meta: Meta) -> Iterable[Operation]:
     return (Put((event.order_id,), known),)
 
 
+def on_customer_orders(event: OrderPlaced, meta: Meta) -> Iterable[Operation]:
+    """A customer's orders by when they were placed."""
+    return (Put((event.customer_id,), {f"orders.{event.order_id}": meta.time}),)
+
+
 ORDER = Projection(
     domain=ORDERS,
     model=Hash(
@@ -61,4 +66,13 @@ ORDER = Projection(
     ),
     sources=(ORDERS.topic("events"),),
     on=on_order,
+)
+
+CUSTOMER_ORDERS = Projection(
+    domain=ORDERS,
+    model=Timeline(
+        "customer-orders", ("customer_id",), {"customer_id": "text", "orders": "time"}, maps={"orders": "time"}
+    ),
+    sources=(ORDERS.topic("events"),),
+    on=on_customer_orders,
 )

@@ -9,7 +9,7 @@ import pytest
 
 from eventlog.testing import ProjectionScenario
 from eventlog.testing.scenarios import NOON
-from projections.orders import ORDER, ORDER_HISTORY, ORDERS_TABLE
+from projections.orders import CUSTOMER_ORDERS, ORDER, ORDER_HISTORY, ORDERS_TABLE
 from schemas.orders import (
     CustomerNotified,
     Line,
@@ -92,3 +92,11 @@ def test_a_customers_page_shows_what_was_ordered_and_the_last_message() -> None:
             "as_of": LATER,
         }
     )
+
+
+def test_a_customer_sees_the_newest_order_first() -> None:
+    other = OrderPlaced(order_id="o.2", customer_id=NAME, currency="GBP", lines=LINES, total=TOTAL)
+    scenario = ProjectionScenario(CUSTOMER_ORDERS).given(PLACED).given(other, at=LATER)
+    (row,) = scenario.rows()
+    assert row["customer_id"] == NAME
+    assert list(row["orders"].items()) == [("o.2", LATER), ("o1", NOON)]

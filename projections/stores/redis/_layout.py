@@ -3,10 +3,11 @@
 `onefact:MODEL:live` is the live version's number, `:versions` the set of those that exist, `:last` the highest number
 ever given. Under `onefact:MODEL:vN:` are `progress` (a hash: `topic:partition` to `next fence`), `declared` (what the
 columns mean) and the rows: for a `Hash` one hash `row:KEY` each, with the key's own column too, so that a row without
-others exists; for a `Feed` one list `row:KEY` each, of `[ms since 1970, {column: value}]` in JSON, newest first, which
-expires a while after all of its entries have; for a `SortedSet` the sorted set `scores` and the hash `exact` with each
-score's exact text (empty where a row has no score). Values of hashes are text: plain digits, UTC times, `true` and
-`false`; a column that is None has no field.
+others exists; for a `Timeline` one sorted set `row:KEY` each, of microseconds since 1970; for a `Feed` one list
+`row:KEY` each, of `[ms since 1970, {column: value}]` in JSON, newest first, which expires a while after all of its
+entries have; for a `SortedSet` the sorted set `scores` and the hash `exact` with each score's exact text (empty where
+a row has no score). Values of hashes are text: plain digits, UTC times, `true` and `false`; a column that is None has
+no field.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from eventlog import decimals
 from eventlog.envelope import parse_time, time_text
 from eventlog.errors import BadInput
 from eventlog.memory import entry, feed_row, shaped, shown_since
-from eventlog.models import ColumnType, Feed, Hash, Key, Model, Row, SortedSet
+from eventlog.models import ColumnType, Feed, Hash, Key, Model, Row, SortedSet, Timeline
 from eventlog.operations import Newest, Push, stamp_of
 
 Writer = tuple[Callable[[Any], str], bool]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 EXPIRY_SLACK = timedelta(minutes=1)
 """Between the last entry's expiry and that of its list: readers leave out what has expired by their own clock."""
@@ -142,11 +144,26 @@ class Layout:
         values = zip(newest.by, stamp_of(newest), strict=True)
         return b"".join(_sortable(self.model.columns[name], value) for name, value in values).hex()
 
+    def timeline(self, member: str, found: Sequence[str]) -> Row | None:
+        """A row of a sorted set's members, each followed by its score; None where there are none."""
+        model = self.model
+        assert isinstance(model, Timeline)
+        if not found:
+            return None
+        times = {f"{model.times}.{name}": _time(at) for name, at in zip(found[::2], found[1::2], strict=True)}
+        return shaped(model, {self.key_column: read(self.key_kind, member), **times})
+
     def scored(self, member: str, exact: str) -> Row:
         """A row of a sorted set."""
         assert isinstance(self.model, SortedSet)
         columns = {self.key_column: read(self.key_kind, member), self.model.score: Decimal(exact) if exact else None}
         return shaped(self.model, columns)
+
+
+def _time(score: str) -> datetime:
+    micros = int(float(score))
+    # Scores are doubles: the first and the last time that there are may come back a little outside.
+    return _EPOCH + timedelta(microseconds=min(max(micros, microseconds(_FIRST)), microseconds(_LAST)))
 
 
 def _check_sorted_set(model: SortedSet) -> None:
@@ -164,6 +181,11 @@ def _element_decoder(model: Feed) -> Callable[[str], tuple[int, msgspec.Struct]]
     columns = [(name, _PYTHON[kind] | None, None) for name, kind in model.entry.items()]
     shape = msgspec.defstruct("Entry", columns, gc=False)
     return msgspec.json.Decoder(tuple[int, shape]).decode  # type: ignore[valid-type]
+
+
+def microseconds(time: datetime) -> int:
+    """Since 1970."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 def milliseconds(time: datetime) -> int:

@@ -46,6 +46,8 @@ for _, row in ipairs(batch[10]) do
   redis.call('LTRIM', row[1], 0, row[2] - 1)
   if row[3] > 0 and redis.call('PEXPIRETIME', row[1]) < row[3] then redis.call('PEXPIREAT', row[1], row[3]) end
 end
+for _, row in ipairs(batch[11]) do pieces('ZADD', row[1], row, 2) end
+for _, row in ipairs(batch[12]) do pieces('ZREM', row[1], row, 2) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
@@ -55,7 +57,8 @@ return 1
 The batch: keys to delete; [key, field ...] to delete from; [key, field, value ...] to set; and flat for a sorted set:
 members to remove from the scores, from the exact texts; score, member ... to set; member, exact text ... to set;
 members to make where they are missing; then [key, stamp, [field to delete ...], field, value ...] to set where the
-row's stamp is a lesser one; and [list, how many it keeps, when it expires in ms or 0, element ...] to push.
+row's stamp is a lesser one; and [list, how many it keeps, when it expires in ms or 0, element ...] to push;
+[sorted set, score, member ...] to set, and [sorted set, member ...] to remove.
 """
 
 # The first version exists as soon as anybody asks.
@@ -193,6 +196,15 @@ return cmsgpack.pack(found)
 """
 )
 """Whole hashes: a key each argument, to [[field, value ...] ...]."""
+
+TIMES = Script(
+    """
+local found = {}
+for i, key in ipairs(ARGV) do found[i] = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') end
+return cmsgpack.pack(found)
+"""
+)
+"""Whole sorted sets: a key each argument, to [[member, score ...] ...]."""
 
 RANGE = Script(
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -12,10 +13,10 @@ import msgspec
 import redis
 
 from eventlog.errors import Fenced, NotFound
-from eventlog.models import Feed, Hash, Key, SortedSet
+from eventlog.models import Feed, Hash, Key, SortedSet, Timeline
 from eventlog.operations import Change, Newest
 from projections.stores.redis._connection import connect
-from projections.stores.redis._layout import Layout, decimal_text, read, score
+from projections.stores.redis._layout import Layout, decimal_text, microseconds, read, score
 from projections.stores.redis._scripts import APPLY, OPEN, VALUES
 
 CACHED_ROWS_MAX = 100_000
@@ -38,13 +39,15 @@ class Written:
         self.made: list[str] = []
         self.newest: list[list[str | list[str]]] = []
         self.pushed: list[list[str | int]] = []
+        self.timed: list[list[str | int]] = []
+        self.untimed: list[list[str]] = []
 
     def packed(self) -> bytes:
         return msgspec.msgpack.encode(
             [
                 *(self.deleted, self.cleared, self.rows),
                 *(self.unscored, self.forgotten, self.scores, self.exact, self.made),
-                *(self.newest, self.pushed),
+                *(self.newest, self.pushed, self.timed, self.untimed),
             ]
         )
 
@@ -122,6 +125,8 @@ class RedisSink:
                 self._write_feed(batch, member, change, model)
             elif change.pushes is not None:
                 raise TypeError(f"read model {model.name} is no Feed; entries are pushed to one")
+            elif isinstance(model, Timeline):
+                self._write_times(batch, member, change, model)
             elif isinstance(model, SortedSet):
                 self._write_score(batch, member, change, model.score)
             else:
@@ -196,6 +201,30 @@ class RedisSink:
             kept = change.pushes[-model.limit :]
             elements = [self._layout.element(push) for push in kept]
             batch.pushed.append([name, model.limit, self._layout.expires_ms(kept), *elements])
+
+    def _write_times(self, batch: Written, member: str, change: Change, model: Timeline) -> None:
+        name = f"{self._prefix}row:{member}"
+        if change.adds or change.newest:
+            raise TypeError(f"read model {model.name} is a Timeline; its times are put, and nothing else")
+        if change.reset:
+            batch.deleted.append(name)
+        timed: list[str | int] = [name]
+        untimed = [name]
+        for column, time in change.puts.items():
+            self._layout.kind(column)  # raises at one that does not exist
+            _, _, entry = column.partition(".")
+            if column in model.key:
+                continue
+            if isinstance(time, datetime) and entry:
+                timed += (microseconds(time), entry)
+            elif time is None and entry:
+                untimed.append(entry)
+            else:
+                raise TypeError(f"{column} of {model.name} is not {time!r} but the time of a name")
+        if len(timed) > 1:
+            batch.timed.append(timed)
+        if len(untimed) > 1 and not change.reset:
+            batch.untimed.append(untimed)
 
     def _write_score(self, batch: Written, member: str, change: Change, column: str) -> None:
         if change.newest is not None:

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 
 from eventlog.errors import NotFound, OnefactError, ServiceAway
-from eventlog.models import Feed, Key, Model, Row, SortedSet
+from eventlog.models import Feed, Key, Model, Row, SortedSet, Timeline
 from eventlog.sink import Progress
 from projections.stores._versions import FIRST_VERSION, moved
 from projections.stores.redis._connection import Argument, answering, connect
 from projections.stores.redis._layout import Layout
-from projections.stores.redis._scripts import CREATE, DROP, LISTS, PREPARE, PROGRESS, RANGE, ROWS, SWITCH
+from projections.stores.redis._scripts import CREATE, DROP, LISTS, PREPARE, PROGRESS, RANGE, ROWS, SWITCH, TIMES
 from projections.stores.redis._sink import RedisSink
 
 SCAN_KEYS = 2_000
@@ -105,6 +105,9 @@ class RedisStore:
             if isinstance(model, Feed):
                 yield from self._feeds(layout, prefix, keys)
                 continue
+            if isinstance(model, Timeline):
+                yield from self._timelines(layout, prefix, keys)
+                continue
             for row in msgspec.msgpack.decode(ROWS(self._client, [], keys)):
                 if row:
                     yield layout.row(dict(zip(row[::2], row[1::2], strict=True)))
@@ -115,6 +118,14 @@ class RedisStore:
         for key, elements in zip(keys, msgspec.msgpack.decode(LISTS(self._client, [], keys)), strict=True):
             name = key if isinstance(key, bytes) else key.encode()
             row = layout.feed(name[skipped:].decode(), elements, now)
+            if row is not None:
+                yield row
+
+    def _timelines(self, layout: Layout, prefix: str, keys: list[bytes | str]) -> Iterator[Row]:
+        skipped = len(f"{prefix}row:".encode())
+        for key, found in zip(keys, msgspec.msgpack.decode(TIMES(self._client, [], keys)), strict=True):
+            name = key if isinstance(key, bytes) else key.encode()
+            row = layout.timeline(name[skipped:].decode(), found)
             if row is not None:
                 yield row
 
@@ -205,6 +216,8 @@ class RedisStore:
             return "HGET", f"{prefix}exact", member
         if isinstance(layout.model, Feed):
             return "LRANGE", f"{prefix}row:{member}", "0", "-1"
+        if isinstance(layout.model, Timeline):
+            return "ZRANGE", f"{prefix}row:{member}", "0", "-1", "WITHSCORES"
         return "HGETALL", f"{prefix}row:{member}"
 
     @staticmethod
@@ -213,6 +226,8 @@ class RedisStore:
             return None if found is None else layout.scored(member, found)
         if isinstance(layout.model, Feed):
             return layout.feed(member, found, datetime.now(UTC))
+        if isinstance(layout.model, Timeline):
+            return layout.timeline(member, found)
         return layout.row(dict(zip(found[::2], found[1::2], strict=True))) if found else None
 
     def _ask(self, commands: list[tuple[str, ...]]) -> list[Any]:
