@@ -48,7 +48,7 @@ def main() -> int:
     seed = int(options.seed) if options.seed else random.SystemRandom().randrange(1 << 31)
     print(f"SEED={seed}", flush=True)
     if options.kind == "saga":  # orders in place of portfolios, and judged by other rules
-        return saga.main(folder, seed, int(options.cases or 2))
+        return saga.main(folder, seed, [int(options.case)] if options.case else range(int(options.cases or 2)))
     kinds = options.kind.split(",") if options.kind else list(KINDS)
     if unknown := set(kinds) - KINDS.keys():
         sys.exit(f"there is no kind {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")

@@ -2,17 +2,21 @@
 
     make faults KIND=saga                  200 orders and 50 kills: once with a calm provider, once with a rough one
     make faults KIND=saga CASES=4 SEED=7   so many, from this seed
+    make faults KIND=saga CASE=1 SEED=7    one of them again; odd ones have the rough provider
+    ORDERS=50 KILLS=12 make faults ...     smaller ones
 
 A rough provider fails 30 % of its calls, drops 10 % of its answers after it has charged, and is away for 20 s.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,11 +36,11 @@ from tests.faults.saga.market import Market, make
 from tests.faults.stand import Orders
 from tests.runtime.harness import Workers, codec_of, publish
 
-ROLES = ("orders", "inventory", "payments", "fulfilment")
 WORKERS = ("a", "b")
 AT_POINTS = (
     "fulfilment.saga", "fulfilment.relay", "orders.decider", "inventory.decider", "payments.decider", "payments.effect",
 )  # fmt: skip
+ROLES = (*AT_POINTS, "fulfilment.sagas")
 DEADLINES = "fulfilment.reservation=12,fulfilment.payment=15,fulfilment.retry=5"
 """Shorter than a worker is missed, so that some pass."""
 POINT_S = 4.0
@@ -58,6 +62,7 @@ class Run:
     rough: bool
     away_s: float = AWAY_S
     """Of a rough provider."""
+    deadlines: str = DEADLINES
     notes: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -97,7 +102,7 @@ class Run:
         told = {"URL": self.provider.url, "PAUSE_S": "1", "DEADLINE_S": "2", "RATE": "1000"}
         env = self.backing.env | {f"ONEFACT_PAYMENTS_{name}": value for name, value in told.items()}
         own = {"ONEFACT_TEST_POINTS": str(self.points.folder), "ONEFACT_HOME": str(self.folder / "home")}
-        return env | own | {"ONEFACT_DEADLINES": DEADLINES}
+        return env | own | {"ONEFACT_DEADLINES": self.deadlines}
 
     def _trade(self, codec: Codec, workers: Workers) -> None:
         """Publish and kill side by side."""
@@ -158,10 +163,11 @@ class Run:
             time.sleep(0.2)
 
 
-def main(folder: Path, seed: int, cases: int, orders: int = 200, kills: int = 50) -> int:
+def main(folder: Path, seed: int, cases: Iterable[int]) -> int:
     """Run campaigns; exit code 1 when an invariant was violated."""
     code = 0
-    for case in range(cases):
+    orders, kills = int(os.environ.get("ORDERS", "200")), int(os.environ.get("KILLS", "50"))
+    for case in cases:
         place = folder / "saga" / f"{seed}-{case}"
         place.mkdir(parents=True, exist_ok=True)
         rough, started = case % 2 == 1, time.monotonic()
@@ -183,4 +189,4 @@ def main(folder: Path, seed: int, cases: int, orders: int = 200, kills: int = 50
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(".faults"), random.SystemRandom().randrange(1 << 31), 2))
+    sys.exit(main(Path(".faults"), random.SystemRandom().randrange(1 << 31), range(2)))

@@ -11,14 +11,15 @@ import pytest
 from tests.backing import Backing
 from tests.faults.saga.campaign import Run
 
-ORDERS, KILLS = 20, 2
+ORDERS, KILLS = 16, 2
+DEADLINES = "fulfilment.reservation=6,fulfilment.payment=6,fulfilment.retry=2"
 
 
 @pytest.mark.timeout(400)
 def test_every_order_ends_and_nothing_is_lost(backing: Backing, tmp_path: Path) -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 31))
     print(f"SEED={seed}")
-    run = Run(backing, tmp_path, random.Random(seed), ORDERS, KILLS, rough=True, away_s=3.0)
+    run = Run(backing, tmp_path, random.Random(seed), ORDERS, KILLS, rough=True, away_s=2.0, deadlines=DEADLINES)
     assert run.go() == []
     print(run.notes)
     assert run.notes["confirmed"] and run.notes["cancelled"]
