@@ -104,6 +104,14 @@ class LogReader:
             else:
                 return low, high
 
+    def offset_at(self, topic: str, partition: int, time_ms: int) -> int:
+        """First offset that Kafka has whose timestamp is not before a time; the end where there is none."""
+        try:
+            (found,) = self._consumer.offsets_for_times([TopicPartition(topic, partition, time_ms)], timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise self._away(error) from None
+        return found.offset if found.offset >= 0 else self.log_bounds(topic, partition)[1]
+
     def topic_id(self, topic: str) -> str:
         """The cluster's own id of the topic: another one when a topic of the name is made again."""
         admin = AdminClient({"bootstrap.servers": self._servers, "log_level": 0})

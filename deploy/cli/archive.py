@@ -19,12 +19,16 @@ Topics = Annotated[list[str] | None, typer.Argument(metavar="[TOPIC]...", help="
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    archive = typer.Typer(no_args_is_help=True, help="The log in object storage: run, status, verify, compact, sql.")
+    archive = typer.Typer(
+        no_args_is_help=True, help="The log in object storage: run, status, verify, compact, sql, plan, tier."
+    )
     archive.command("run")(run)
     archive.command("status")(status)
     archive.command("verify")(verify)
     archive.command("compact")(compact)
     archive.command("sql")(sql)
+    archive.command("plan")(plan)
+    archive.command("tier")(tier)
     app.add_typer(archive, name="archive")
 
 
@@ -201,40 +205,15 @@ def _archived(settings: Settings, ends: dict[tuple[str, int], int]) -> bool:
 
 
 def compact(topics: Topics = None, *, as_json: Json = False) -> None:
-    """Make large files of the small ones that follow each other, and remove what they replaced.
+    """Make large files of all small ones that follow each other, whatever their age, and remove what they replaced.
 
-    The new file is read back and held against its sources before it takes their place. Example: onefact archive compact
+    The new file is read back and held against its sources before it takes their place. Each move is a fact in the topic
+    archive.moves. Example: onefact archive compact
     """
-    from eventlog.archive.objects import Objects
-    from eventlog.archive.past import Past
-    from eventlog.archive.table import Table
-    from eventlog.settings import Settings
-    from eventlog.upkeep.compact import compact as run
-    from eventlog.upkeep.compact import runs, sweep
+    from eventlog.upkeep.policy import Policy, TopicPolicy
 
-    objects = Objects(Settings().required("s3"))
-    past, found = Past(objects.settings), []
-    for topic in _chosen(topics):
-        table, done = Table(objects, topic.name), []
-        partitions = past.partitions(topic.name)
-        for partition in partitions:
-            done += [run(objects, table, each) for each in runs(past.segments(topic.name, partition))]
-        removed = sweep(objects, table) if partitions else []
-        found.append(
-            {
-                "topic": topic.name,
-                "files_before": sum(len(each.sources) for each in done),
-                "files_after": len(done),
-                "bytes_before": sum(source.size for each in done for source in each.sources),
-                "bytes_after": sum(each.made.size for each in done),
-                "removed": len(removed),
-            }
-        )
-    if as_json:
-        print_json(found)
-        return
-    columns = ["topic", "files", "into", "bytes", "into", "removed"]
-    print_table(columns, [[_grouped(value) for value in each.values()] for each in found])
+    at_once = Policy(default=TopicPolicy(compact_after="0h"))
+    _apply({topic.name: topic for topic in _chosen(topics)}, at_once, as_json=as_json)
 
 
 def sql(
@@ -256,3 +235,107 @@ def sql(
         print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
     else:
         print_table(answer.columns, answer.rows)
+
+
+PolicyFile = Annotated[
+    str | None, typer.Option(metavar="FILE", help="The policy; without it the one that deletes nothing from Kafka.")
+]
+
+
+def plan(*, policy: PolicyFile = None, as_json: Json = False) -> None:
+    """Show what the policy would move now, with bytes and monthly cost before and after. Nothing is moved.
+
+    Example: onefact archive plan --policy policy.yaml
+    """
+    from dataclasses import asdict
+
+    from eventlog.reader import LogReader
+    from eventlog.settings import Settings
+
+    settings = Settings().required("kafka", "s3")
+    with LogReader(settings) as log:
+        read, found = _moves(settings, log, policy)
+    if as_json:
+        print_json([asdict(move) for move in found])
+        return
+    _print_moves(found)
+    before, after = sum(move.cost_before for move in found), sum(move.cost_after for move in found)
+    print(f"{len(found)} moves; {before:.4f} {read.prices.currency} a month before, {after:.4f} after")
+
+
+def tier(*, policy: PolicyFile = None, as_json: Json = False) -> None:
+    """Do what the policy says: compact, and delete from Kafka what is proved to be archived where it says so.
+
+    Each move is a fact in the topic archive.moves. Example: onefact archive tier --policy policy.yaml
+    """
+    _apply({topic.name: topic for topic in _chosen(None)}, _policy(policy), as_json=as_json)
+
+
+def _apply(topics: dict[str, Topic], policy: Any, *, as_json: bool) -> None:
+    import time
+    from dataclasses import asdict
+
+    from eventlog.archive.objects import Objects
+    from eventlog.reader import LogReader
+    from eventlog.settings import Settings
+    from eventlog.upkeep.tiers import apply
+    from producers import Publisher
+
+    settings, found = Settings().required("kafka", "registry", "s3"), []
+    with LogReader(settings) as log, Publisher(settings) as publisher:
+        for move in apply(Objects(settings), log, topics, policy, int(time.time() * 1000), _teller(publisher)):
+            found.append(move)
+            if not as_json:
+                _print_moves([move])
+    if as_json:
+        print_json([asdict(move) for move in found])
+    elif not found:
+        print("nothing to move")
+
+
+def _policy(path: str | None) -> Any:
+    from pathlib import Path
+
+    from eventlog.upkeep.policy import DEFAULT, read_policy
+
+    return read_policy(Path(path) if path else DEFAULT)
+
+
+def _moves(settings: Settings, log: Any, policy: str | None) -> tuple[Any, list[Any]]:
+    import time
+
+    from eventlog.archive.objects import Objects
+    from eventlog.upkeep import tiers
+
+    read = _policy(policy)
+    topics = {topic.name: topic for topic in _chosen(None)}
+    return read, list(tiers.plan(Objects(settings), log, topics, read, int(time.time() * 1000)))
+
+
+def _print_moves(moves: list[Any]) -> None:
+    columns = ["topic", "partition", "from", "to", "offsets from", "before", "files", "bytes", "bytes after", "why"]
+    keys = ["topic", "partition", "source", "target", "begin", "end", "files", "bytes_before", "bytes_after", "why"]
+    if moves:
+        print_table(columns, [[_grouped(getattr(move, key)) for key in keys] for move in moves])
+
+
+def _teller(publisher: Any) -> Any:
+    """Keeps each move as a fact; on return it is in the log."""
+    from schemas.archive import RecordsMoved
+
+    def tell(move: Any) -> None:
+        fact = RecordsMoved(
+            place=f"{move.topic}:{move.partition}",
+            source=move.source,
+            target=move.target,
+            first_offset=move.begin,
+            next_offset=move.end,
+            bytes_before=move.bytes_before,
+            bytes_after=move.bytes_after,
+            digest=move.digest,
+            why=move.why,
+        )
+        publisher.send(fact, id=move.id)
+        publisher.flush()
+
+    return tell

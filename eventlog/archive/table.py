@@ -172,14 +172,18 @@ class Table:
                 for segment in old
             ]
             actions = [*(_add(segment, data_change=False) for segment in new), *removed]
-            replaced = [segment.path for segment in old]
-            self._commit(table, actions, CommitProperties(custom_metadata={"why": why, "replaced": replaced}))
+            told = {"why": why, "replaced": [_told(each) for each in old], "made": [_told(each) for each in new]}
+            self._commit(table, actions, CommitProperties(custom_metadata=told))
 
-    def replaced(self) -> set[str]:
-        """Keys of the files that a commit put others in the place of."""
+    def compactions(self) -> list[tuple[list[Segment], Segment]]:
+        """Files that were replaced, and the one in their place, of every compaction that the table remembers."""
         with self._lock:
             history = self._refreshed().history()
-        return {f"{ROOT}/{self.topic}/{path}" for commit in history for path in commit.get("replaced", ())}
+        return [
+            ([_segment(self.topic, *each) for each in commit["replaced"]], _segment(self.topic, *commit["made"][0]))
+            for commit in history
+            if "replaced" in commit
+        ]
 
     def _commit(self, table: DeltaTable, actions: Sequence[Any], properties: Any) -> None:
         with _Errors(self):
@@ -258,6 +262,11 @@ def _segment(topic: str, path: str, size: int, written_ms: int, records: int) ->
     tier: Any = found["tier"]
     begin, end = int(found["begin"]), int(found["end"])
     return Segment(topic, int(found["partition"]), begin, end, tier, found["digest"], size, records, written_ms)
+
+
+def _told(segment: Segment) -> list[Any]:
+    """A segment in a commit's own words, for `_segment`."""
+    return [segment.path, segment.size, segment.written_ms, segment.records]
 
 
 def _add(segment: Segment, *, data_change: bool) -> Any:

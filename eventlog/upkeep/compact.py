@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,15 +154,27 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def sweep(objects: Objects, table: Table, *, orphan_age_s: float = ORPHAN_AGE_S) -> list[str]:
+def sweep(
+    objects: Objects,
+    table: Table,
+    *,
+    orphan_age_s: float = ORPHAN_AGE_S,
+    before: Callable[[Sequence[Segment], Segment], None] = lambda *_: None,
+) -> list[str]:
     """Remove files that the table does not name: those that were replaced, and what a killed writer left long ago.
 
-    The keys that were removed.
+    `before(sources, made)` is called once for each compaction some of whose sources are still there. The keys that were
+    removed.
     """
     # The files first: one that is committed in between is in the table that is looked at after them.
     there = list(objects.ages(f"{ROOT}/{table.topic}/"))
     named = {segment.key for segment in table.segments()}
-    replaced = table.replaced()
+    compactions = table.compactions()
+    left = {key for key, _ in there} - named
+    for sources, made in compactions:
+        if left & {source.key for source in sources}:
+            before(sources, made)
+    replaced = {source.key for sources, _ in compactions for source in sources}
     removed = []
     for key, age_s in there:
         if "/_delta_log/" in key or key in named:

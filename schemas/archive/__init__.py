@@ -1,0 +1,35 @@
+"""The archive's vocabulary: what was moved from where to where, each move a fact of its own."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from eventlog.message import Event
+from eventlog.topics import Domain, Topic
+
+
+class RecordsMoved(Event, frozen=True, kw_only=True):
+    """A range of a partition's records lies elsewhere now, or in other files."""
+
+    stream_field: ClassVar[str] = "place"
+    namespace: ClassVar[str] = "onefact.archive"
+
+    place: str
+    """Topic and partition, as in `trading.events:3`."""
+    source: str
+    """`kafka`, or a tier of the archive: `warm`, `cold`."""
+    target: str
+    """A tier, or `archive`, where Kafka's own copy was given up."""
+    first_offset: int
+    next_offset: int
+    bytes_before: int
+    bytes_after: int
+    digest: str
+    """SHA-256 of the file that holds them now; empty where those are several."""
+    why: str
+
+
+MOVES = Topic("archive.moves", (RecordsMoved,))
+"""Written by `onefact archive tier`."""
+
+ARCHIVE = Domain("archive", facts=(MOVES,))
