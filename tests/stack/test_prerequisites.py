@@ -12,15 +12,19 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.cli.stack import up as up_command
 from deploy.stack import Missing, Status, WorkerSpec, cache, down, java, status, up
 from deploy.stack.embedded.base import HOST
 from deploy.stack.external import ExternalStack
 from deploy.stack.home import Home
 from deploy.stack.model import silent
-from deploy.stack.plan import parse_workers
+from deploy.stack.plan import make_plan, parse_workers, stack_of
 from deploy.stack.process import KeptProcess, Launch
-from eventlog.errors import OnefactError, ServiceAway
+from deploy.worker import choose
+from eventlog.discovery import catalog
+from eventlog.errors import BadInput, OnefactError, ServiceAway
 from eventlog.settings import Settings
+from projections.stores import open_store
 from tests.backing import free_port_base
 
 
@@ -136,3 +140,25 @@ def test_object_storage_of_somebody_else_may_be_left_out() -> None:
     given = {"kafka": "k:1", "registry": "http://r", "postgres": "postgresql://p", "redis": "redis://r", "s3": ""}
     assert "s3" not in ExternalStack(given).addresses()
     assert ExternalStack(given | {"s3": "http://a:b@s/c"}).addresses()["s3"] == "http://a:b@s/c"
+
+
+def test_graphs_are_left_out_where_there_is_no_neo4j(tmp_path: Path) -> None:
+    def chosen(name: str, neo4j: str) -> set[str]:
+        return {role.name for role in choose([name], catalog(), Settings(home=tmp_path, neo4j=neo4j))}
+
+    graph = "orders.purchases"
+    assert graph not in chosen("projections", "") | chosen("all", "") | chosen("orders", "")
+    assert chosen("projections", "bolt://n") - chosen("projections", "") == {graph}
+    assert chosen(graph, "") == {graph}, "whoever names it wants it, and is told that there is no address"
+    with pytest.raises(ServiceAway, match="set ONEFACT_NEO4J"):
+        open_store("neo4j", Settings(home=tmp_path, neo4j=""))
+
+
+def test_only_what_may_be_left_out_can_be(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEFACT_HOME", str(home.path))
+    with pytest.raises(BadInput, match="kafka cannot be left out; neo4j, s3 can"):
+        up_command(without=["kafka"])
+    plan = make_plan(home, Settings(home=home.path), "embedded", ["neo4j"])
+    started = {service.name for service in stack_of(home, plan).services}
+    assert started >= {"kafka", "redis"}
+    assert "neo4j" not in started | plan["settings"].keys()
