@@ -45,6 +45,10 @@ DEADLINES = "fulfilment.reservation=12,fulfilment.payment=15,fulfilment.retry=5"
 """Shorter than a worker is missed, so that some pass."""
 POINT_S = 4.0
 """For somebody to come to a point; then a worker is killed where it is."""
+READY_S = 30.0
+"""For workers that were killed to be at work again before the next kill, which comes all the same after that."""
+KILL_S = 8.0
+"""From one kill to the next, about: orders are published all the while."""
 ENDED_S = 240.0
 """For all orders, once nobody is killed any more and the provider is back."""
 AWAY_S = 20.0
@@ -114,8 +118,11 @@ class Run:
         for number in range(self.kills):
             if self.rough and number == self.kills // 3:
                 self.provider.misbehave(away_s=self.away_s)
+            deadline = time.monotonic() + READY_S
+            while time.monotonic() < deadline and not all(workers.is_ready(name) for name in WORKERS):
+                time.sleep(0.2)
+            time.sleep(self.draw.uniform(0.0, 2.0))
             self._kill(workers)
-            time.sleep(self.draw.uniform(0.2, 2.0))
         killing.clear()
         publishing.join()
 
@@ -125,7 +132,7 @@ class Run:
         waiting = [order for order in market.orders.values() for _ in range(2 if order.twice else 1)]
         cancels: list[Command] = []
         topic: Topic = ORDERS.topic("commands")
-        pause = max(1.0, self.kills * 3.0 / max(1, self.orders / 5))
+        pause = 2 * self.kills * KILL_S / max(1, self.orders / 5)
         while waiting or cancels:
             some, waiting = waiting[:5], waiting[5:]
             commands: list[tuple[str, Command]] = [(f"{order.id}:place", order.place) for order in some]
