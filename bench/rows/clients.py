@@ -7,18 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import redis
 
-from bench.harness.model import Contest, Run, ratio
+from bench.harness.model import Contest, Row, Run, figure, ratio
 from bench.harness.stand import BenchError, Stand
 from eventlog.codec import Codec
 from eventlog.discovery import catalog
 from eventlog.envelope import command_headers
-from eventlog.operations import Put, coalesce
+from eventlog.operations import Operation, Push, Put, coalesce
 from eventlog.registry import Registry
 from producers import Publisher
 from producers._producer import new_producer
@@ -30,6 +31,8 @@ COMMANDS = TRADING.topic("commands").name
 PUBLISHED = 200_000
 READS = 5_000
 ROWS = 1_000
+ENTRIES = 10
+"""Of a match on television."""
 PLACE = ("bench.rows", 0)
 
 
@@ -84,8 +87,6 @@ class BareProducer:
         pass
 
     def run(self, stand: Stand, number: int) -> Run:
-        from datetime import UTC, datetime
-
         stand.fresh([TRADING.topic("commands")])
         producer = new_producer(stand.settings)
         with Registry(stand.settings.registry) as registry:
@@ -119,22 +120,36 @@ def _published(stand: Stand, seconds: float, expected: int) -> Run:
     return Run({"rate": PUBLISHED / seconds, "seconds": seconds})
 
 
+MONEY = Decimal("1234.5")
+SEEN = datetime.now(UTC)
+CARDS: dict[str, Any] = {
+    "name": "Sergio Ramos", "team_id": "t1", "team_name": "Real Madrid", "yellow_cards": 3, "red_cards": 1,
+    "as_of": SEEN, "event_id": "m1:7",
+}  # fmt: skip
+LINE: dict[str, Any] = {
+    "version": 7, "kind": "YELLOW_CARD", "display_text": "YELLOW CARD: Sergio Ramos (Real Madrid), 67'",
+    "team_id": "t1", "player_id": "p1", "time": SEEN,
+}  # fmt: skip
+FILLED: dict[str, Callable[[int], list[Operation]]] = {
+    "portfolio": lambda n: [Put((f"p{n}",), {"cash": MONEY, "equity": MONEY, "holdings.AAPL": MONEY,
+                                             "holdings.KO": MONEY, "version": 7})],
+    "positions": lambda n: [Put((f"p{n}", "AAPL"), {"quantity": MONEY, "average_cost": MONEY,
+                                                    "realised_profit": MONEY})],
+    "tv-live": lambda n: [Push((f"p{n}",), LINE, SEEN)] * ENTRIES,
+    "player-cards": lambda n: [Put((f"p{n}",), CARDS)],
+}  # fmt: skip
+"""A row of each model that is read, by its number."""
+
+
 def fill_rows(stand: Stand) -> None:
     """Rows to read, put through the stores' own sinks."""
-    for name in ("portfolio", "positions"):
+    for name, operations in FILLED.items():
         (projection,) = (p for p in catalog().projections if p.model.name == name)
         store = open_store(projection.model.store, stand.settings)
         store.prepare([projection.model])
         sink = store.sink(projection.model, *PLACE)
         at = sink.open()
-        money = Decimal("1234.5")
-        values: dict[str, Any] = (
-            {"cash": money, "equity": money, "holdings.AAPL": money, "holdings.KO": money, "version": 7}
-            if name == "portfolio"
-            else {"quantity": money, "average_cost": money, "realised_profit": money}
-        )
-        keys: list[Any] = [(f"p{n}",) if name == "portfolio" else (f"p{n}", "AAPL") for n in range(ROWS)]
-        sink.apply(coalesce(Put(key, values) for key in keys), at + 1)
+        sink.apply(coalesce(operation for n in range(ROWS) for operation in operations(n)), at + 1)
         sink.close()
         store.close()
 
@@ -159,11 +174,14 @@ class Reading:
             keys = list(itertools.islice(itertools.cycle(f"p{n}" for n in range(ROWS)), READS))
             if not all(get(key) for key in keys[:50]):
                 raise BenchError("a row is missing")
-            begun = time.perf_counter()
+            now, taken = time.perf_counter, list[float]()
+            begun = at = now()
             for key in keys:
                 get(key)
-            seconds = time.perf_counter() - begun
-        return Run({"rate": READS / seconds})
+                before, at = at, now()
+                taken.append(at - before)
+        taken.sort()
+        return Run({"rate": READS / (at - begun), "p99_us": taken[len(taken) * 99 // 100] * 1e6})
 
 
 def _reader(model: str, key: Callable[[str], Any]) -> Callable[[Stand, ExitStack], Callable[[str], Any]]:
@@ -174,17 +192,31 @@ def _reader(model: str, key: Callable[[str], Any]) -> Callable[[Stand, ExitStack
     return connect
 
 
-def _redis(stand: Stand, stack: ExitStack) -> Callable[[str], Any]:
-    client: Any = redis.Redis.from_url(stand.settings.redis, decode_responses=True)
-    stack.callback(client.close)
-    version = client.get("onefact:portfolio:live") or "1"
-    return lambda name: client.hgetall(f"onefact:portfolio:v{version}:row:{name}")
+def _redis(model: str, get: Callable[[Any, str], Any]) -> Callable[[Stand, ExitStack], Callable[[str], Any]]:
+    def connect(stand: Stand, stack: ExitStack) -> Callable[[str], Any]:
+        client: Any = redis.Redis.from_url(stand.settings.redis, decode_responses=True)
+        stack.callback(client.close)
+        version = client.get(f"onefact:{model}:live") or "1"
+        return lambda name: get(client, f"onefact:{model}:v{version}:row:{name}")
+
+    return connect
 
 
-def _postgres(stand: Stand, stack: ExitStack) -> Callable[[str], Any]:
-    connection = stack.enter_context(psycopg.connect(stand.settings.postgres, autocommit=True))
-    query = "SELECT * FROM positions WHERE portfolio_id = %s AND symbol = %s"
-    return lambda name: connection.execute(query, (name, "AAPL"), prepare=True).fetchone()
+def _postgres(query: LiteralString, *more: str) -> Callable[[Stand, ExitStack], Callable[[str], Any]]:
+    def connect(stand: Stand, stack: ExitStack) -> Callable[[str], Any]:
+        connection = stack.enter_context(psycopg.connect(stand.settings.postgres, autocommit=True))
+        return lambda name: connection.execute(query, (name, *more), prepare=True).fetchone()
+
+    return connect
+
+
+def _latest(name: str, what: str, through: str, bare: str) -> tuple[Row, ...]:
+    """The slowest hundredth of reads: through `Reader`, of the driver itself, and one by the other."""
+    return (
+        figure(name, f"{what} through `Reader`, 99th percentile", through, "p99_us", "µs"),
+        figure(f"{name}-bare", f"{what} by the driver alone, 99th percentile", bare, "p99_us", "µs"),
+        ratio(f"{name}-ratio", f"{what}: the first ÷ the second", through, bare, figure="p99_us"),
+    )
 
 
 CONTEST = Contest(
@@ -195,10 +227,18 @@ CONTEST = Contest(
         BareProducer("producer", headers=True),
         BareProducer("producer-without-headers", headers=False),
         Reading("read-redis", "`Reader.read('portfolio', key)`: live version, types, maps", _reader("portfolio", str)),
-        Reading("hgetall", "redis-py `hgetall`, text", _redis),
+        Reading("hgetall", "redis-py `hgetall`, text", _redis("portfolio", lambda client, key: client.hgetall(key))),
         Reading("read-postgres", "`Reader.read('positions', (key, symbol))`: live version, types",
                 _reader("positions", lambda name: (name, "AAPL"))),
-        Reading("select", "psycopg `SELECT … WHERE` the key, prepared", _postgres),
+        Reading("select", "psycopg `SELECT … WHERE` the key, prepared",
+                _postgres("SELECT * FROM positions WHERE portfolio_id = %s AND symbol = %s", "AAPL")),
+        Reading("read-tv-live", f"`Reader.read('tv-live', key)`: live version, {ENTRIES} entries, types, expiry",
+                _reader("tv-live", str)),
+        Reading("lrange", "redis-py `lrange`, text", _redis("tv-live", lambda client, key: client.lrange(key, 0, -1))),
+        Reading("read-player-cards", "`Reader.read('player-cards', key)`: live version, types",
+                _reader("player-cards", str)),
+        Reading("select-player-cards", "psycopg `SELECT … WHERE` the key, prepared",
+                _postgres("SELECT * FROM player_cards WHERE player_id = %s")),
     ),
     (
         ratio("publishing", "publishing, typed commands ÷ bare producer, encoded bytes and headers", "publisher",
@@ -209,6 +249,8 @@ CONTEST = Contest(
               at_least=0.5),
         ratio("read-postgres", "one key of Postgres through `Reader` ÷ psycopg", "read-postgres", "select",
               at_least=0.5),
+        *_latest("tv-live", "one match's lines", "read-tv-live", "lrange"),
+        *_latest("player-cards", "one player's cards", "read-player-cards", "select-player-cards"),
     ),
     prepare=fill_rows,
 )  # fmt: skip

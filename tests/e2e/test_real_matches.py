@@ -1,4 +1,4 @@
-"""470 real matches through the whole way: facts, refusals, what each audience is shown, and every model rebuilt."""
+"""470 real matches through the whole way: facts, refusals, and what each audience is shown."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 
 from eventlog.position import Position
-from eventlog.reader import LogReader
 from eventlog.settings import Settings
 from projections import Reader
 from tests.e2e.conftest import ROOT, Cli
+from tests.e2e.test_matches import end_of
 
 MATCHES = Path(os.environ.get("ONEFACT_SHARED_DATA", ROOT.parent / "shared" / "data")) / "matches-1970-2002.jsonl.gz"
-MODELS = ("tv-live", "social-feed", "news-alerts", "match-analytics", "player-cards", "referee-cards", "players",
-          "teams", "referees", "bookings")  # fmt: skip
 STORMY = "M-2002-35"
 
 pytestmark = pytest.mark.skipif(not MATCHES.exists(), reason="the real matches are not here; see ONEFACT_SHARED_DATA")
@@ -35,13 +33,7 @@ def at(onefact: Cli, stack: Settings) -> Position:
     """All matches are in the log; the position after the last fact of each partition."""
     result = onefact.json("publish", "bookings", str(MATCHES), "--wait")
     assert (result["published"], result["accepted"], result["refused"]) == (4219, 4214, 5)
-    after = {}
-    with LogReader(stack) as log:
-        ranges = {place: (0, end) for place, end in log.ends("bookings.events").items()}
-        for place, messages, _ in log.batches(ranges):
-            for message in messages:
-                after[place] = (message.offset() or 0) + 1
-    return Position(after)
+    return end_of(stack)
 
 
 def rows(reader: Reader, model: str, at: Position, prefix: str) -> list[Any]:
@@ -105,21 +97,6 @@ def test_what_the_audiences_are_shown_of_a_match(stack: Settings, at: Position) 
     yellows = [card for card in cards if "foul_type" in card]
     assert len(alerts) == len(cards) - len(yellows) + max(0, len(yellows) - 4)
     assert {alert["urgency"] for alert in alerts} <= {75, 90}
-
-
-def shown(reader: Reader, model: str, at: Position) -> list[str]:
-    return sorted(json.dumps(row, sort_keys=True, default=str) for row in reader.read(model, at_least=at))
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_a_rebuilt_model_is_the_live_one(onefact: Cli, stack: Settings, at: Position, model: str) -> None:
-    with Reader(stack) as reader:
-        before = shown(reader, model, at)
-        assert before
-        result = onefact.json("replay", model)
-        assert result["identical"] is True
-        assert result["switched"] is True
-        assert shown(reader, model, at) == before
 
 
 def test_as_of_the_end_of_a_tournament(stack: Settings, at: Position) -> None:
