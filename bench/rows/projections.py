@@ -106,6 +106,10 @@ class RebuildModel:
     def prepare(self, stand: Stand) -> None:
         pass
 
+    def reader(self, stand: Stand) -> LogReader:
+        """Where the facts are read from."""
+        return LogReader(stand.settings)
+
     def run(self, stand: Stand, number: int) -> Run:
         (projection,) = (p for p in catalog().projections if p.model.name == self.model)
         store = open_store(projection.model.store, stand.settings)
@@ -113,7 +117,7 @@ class RebuildModel:
         version = store.create_version(projection.model)
         gc.collect()
         try:
-            with Registry(stand.settings.registry) as registry, LogReader(stand.settings) as log, self._offset():
+            with Registry(stand.settings.registry) as registry, self.reader(stand) as log, self._offset():
                 codec = Codec(registry, catalog().message_types)
                 target = {place: end for topic in projection.sources for place, end in log.ends(topic.name).items()}
                 with Rebuild(projection, store, version, codec, log) as rebuild:

@@ -19,9 +19,7 @@ TIMEOUT_S = 20
 ATTEMPTS = 6
 """Of one request that was answered 429 or 5xx, or not at all; with growing pauses."""
 
-StorageClass = Literal["STANDARD", "STANDARD_IA", "GLACIER", "DEEP_ARCHIVE"]
-ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
-"""What is in one of these cannot be read before it was restored."""
+StorageClass = Literal["STANDARD", "STANDARD_IA"]
 
 
 class ExtraMissing(OnefactError):
@@ -29,13 +27,10 @@ class ExtraMissing(OnefactError):
 
 
 class Frozen(OnefactError):
-    """The object is in an archive class and must be restored before it can be read."""
+    """The object is in an archive class of the store's: somebody put it there, and must restore it."""
 
-    def __init__(self, key: str, *, restoring: bool) -> None:
-        state = "is being restored" if restoring else "is frozen: onefact archive restore"
-        super().__init__(f"{key} {state}")
-        self.key = key
-        self.restoring = restoring
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} is in an archive class and cannot be read: restore it in the object store first")
 
 
 @dataclass(frozen=True)
@@ -70,17 +65,6 @@ class Address:
             "retry_timeout": f"{TIMEOUT_S}s",
             "timeout": f"{TIMEOUT_S}s",
         }
-
-
-@dataclass(frozen=True)
-class Head:
-    """What the store says of an object."""
-
-    size: int
-    storage_class: str
-    restored: bool
-    """Readable although it is in an archive class."""
-    restoring: bool
 
 
 class Objects:
@@ -125,7 +109,7 @@ class Objects:
             if code in ("404", "NoSuchKey", "NotFound", "NoSuchBucket"):
                 raise NotFound(f"there is no {key} in {self.address.endpoint}/{self.address.bucket}") from None
             if code == "InvalidObjectState":
-                raise Frozen(key, restoring=False) from None
+                raise Frozen(key) from None
             raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
         except (BotoCoreError, OSError) as error:
             raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
@@ -166,7 +150,7 @@ class Objects:
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
-        self.head(key)
+        self._ask("head_object", Key=key)
         try:
             self._client.download_file(self.address.bucket, key, str(path))
         except (BotoCoreError, Boto3Error, ClientError, OSError) as error:
@@ -187,34 +171,6 @@ class Objects:
             else:
                 return data
         raise AssertionError
-
-    def head(self, key: str) -> Head:
-        """Raises `NotFound`."""
-        answer = self._ask("head_object", Key=key)
-        restore = answer.get("Restore", "")
-        kept = answer.get("StorageClass", "STANDARD")
-        return Head(
-            size=answer["ContentLength"],
-            storage_class=kept,
-            restored='ongoing-request="false"' in restore,
-            restoring='ongoing-request="true"' in restore,
-        )
-
-    def copy(self, source: str, key: str, storage_class: StorageClass) -> None:
-        """A copy inside the store, in another class."""
-        place = {"Bucket": self.address.bucket, "Key": source}
-        self._ask("copy_object", Key=key, CopySource=place, StorageClass=storage_class, MetadataDirective="COPY")
-
-    def restore(self, key: str, days: int) -> None:
-        """Ask for a readable copy of a frozen object, to stay so many days; asking again is no error."""
-        from botocore.exceptions import ClientError
-
-        tier = {"Days": days, "GlacierJobParameters": {"Tier": "Standard"}}
-        try:
-            self._client.restore_object(Bucket=self.address.bucket, Key=key, RestoreRequest=tier)
-        except ClientError as error:
-            if error.response["Error"].get("Code") != "RestoreAlreadyInProgress":
-                raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
 
     def delete(self, key: str) -> None:
         """No error where it is not there."""

@@ -26,9 +26,9 @@ ROOT = "archive/log"
 PARTITIONED_BY = ["partition", "tier"]
 CHECKPOINT_EVERY = 50
 
-Tier = Literal["warm", "cold", "frozen"]
+Tier = Literal["warm", "cold"]
 _PATH = re.compile(
-    r"(?P<tier>warm|cold|frozen)/(?P<partition>\d+)/(?P<begin>\d+)-(?P<end>\d+)-(?P<digest>[0-9a-f]{64})\.parquet"
+    r"(?P<tier>warm|cold)/(?P<partition>\d+)/(?P<begin>\d+)-(?P<end>\d+)-(?P<digest>[0-9a-f]{64})\.parquet"
 )
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -112,7 +112,7 @@ class Table:
         """Every file, by partition and offset, as of now."""
         import pyarrow as pa
 
-        with self._lock:
+        with self._lock, _Errors(self):
             table = self._refreshed()
             found = pa.table(table.get_add_actions(flatten=True)).select(
                 ["path", "size_bytes", "modification_time", "num_records"]
@@ -158,7 +158,8 @@ class Table:
             table = self._refreshed()
             import pyarrow as pa
 
-            there = set(pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist())
+            with _Errors(self):
+                there = set(pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist())
             if gone := [segment.path for segment in old if segment.path not in there]:
                 raise Fenced(f"{self.topic}: {gone[0]} was replaced by another one")
             removed = [
@@ -177,7 +178,7 @@ class Table:
 
     def compactions(self) -> list[tuple[list[Segment], Segment]]:
         """Files that were replaced, and the one in their place, of every compaction that the table remembers."""
-        with self._lock:
+        with self._lock, _Errors(self):
             history = self._refreshed().history()
         return [
             ([_segment(self.topic, *each) for each in commit["replaced"]], _segment(self.topic, *commit["made"][0]))
@@ -196,7 +197,8 @@ class Table:
             )
 
     def _position(self, table: DeltaTable, partition: int) -> int | None:
-        found = table.transaction_version(self._app(partition))
+        with _Errors(self):
+            found = table.transaction_version(self._app(partition))
         return None if found is None else int(found)
 
     def _app(self, partition: int) -> str:
