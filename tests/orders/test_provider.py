@@ -99,6 +99,7 @@ class Market:
         }
 
 
+@pytest.mark.timeout(900)
 def test_the_providers_books_are_our_payments(
     settings: Settings, codec: Codec, workers: Workers, provider: Provider
 ) -> None:
@@ -117,9 +118,17 @@ def test_the_providers_books_are_our_payments(
     workers.processes["shop"].wait()
     workers.start("shop")
     wait_until(lambda: len(market.ends()) == COUNT, END_S + AWAY_S, "every order ended", workers.logs)
+    tell(market, provider)
     check_money(market, provider)
     check_stock(market, stock)
     check_models(settings, market)
+
+
+def tell(market: Market, provider: Provider) -> None:
+    """What it came to, for whoever runs the long one."""
+    books = provider.books()
+    by_status = Counter(entry["status"] for entry in books["charges"] + books["refunds"])
+    print(f"orders: {dict(Counter(market.ends().values()))}; the provider's books: {dict(by_status)}")
 
 
 def check_money(market: Market, provider: Provider) -> None:

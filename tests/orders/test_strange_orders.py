@@ -1,4 +1,4 @@
-"""Whatever stands in an order is refused with a code, or stored and shown as text, and nothing else is harmed."""
+"""What stands in an order or a match is refused with a code, or stored and shown as text; nothing else is harmed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from eventlog.settings import Settings
 from producers import Publisher
 from producers.outcome import Accepted, Refused
 from projections import Reader
+from schemas.bookings import Player, RecordYellowCard, Referee, StartMatch, Team
 from schemas.orders import AskedLine, CancelOrder, PlaceOrder
 from tests.backing import Backing
 from tests.effects.provider import ROOT
@@ -41,7 +42,7 @@ REFUSED = ["a\0b", "a\u202egpj.exe", "\u200fa", "\x1b[2J", "two\nlines", " padde
 def orders(backing: Backing, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
     provision(settings, catalog())
     workers = Workers(dict(backing.env), tmp_path_factory.mktemp("strange"), "deploy.worker")
-    workers.start("strange", "orders")
+    workers.start("strange", "orders", "bookings")
     workers.wait_ready()
     with Publisher(settings) as publisher:
         yield publisher
@@ -86,6 +87,45 @@ def test_text_is_stored_and_shown_as_text(orders: Publisher, settings: Settings,
     assert shown.replace("\n", "").isprintable()
     assert json.loads(onefact(backing, "read", "order", worst, "--json"))["customer_id"] == STORED[3]
     assert STORED[3] in onefact(backing, "history", worst)
+
+
+def match(match_id: str, name: str) -> tuple[StartMatch, RecordYellowCard]:
+    player = Player(player_id=f"{match_id} p", name=name, shirt_number=1)
+    home, away = (Team(team_id=f"{match_id} {side}", name=name, players=players)
+                  for side, players in (("h", (player,)), ("a", ())))  # fmt: skip
+    referee = Referee(referee_id=f"{match_id} r", name=name)
+    card = RecordYellowCard(
+        match_id=match_id, player_id=player.player_id, team_id=home.team_id, minute=7, foul_type="DISSENT",
+        referee_id=referee.referee_id,
+    )  # fmt: skip
+    return StartMatch(match_id=match_id, competition="Cup", home=home, away=away, referee=referee), card
+
+
+def test_names_in_a_match_are_shown_as_text(orders: Publisher, settings: Settings, backing: Backing) -> None:
+    mark = uuid.uuid4().hex
+    for number, name in enumerate(STORED):
+        start, card = match(f"{mark}-{number}", name)
+        orders.send(start)
+        outcome: Any = orders.send(card, wait=True)
+        assert isinstance(outcome, Accepted)
+        with Reader(settings) as reader:
+            shown: Any = reader.read("tv-live", (start.match_id,), at_least=outcome.position)
+            assert shown["entries"][0]["display_text"] == f"YELLOW CARD: {name} ({name}), 7'"
+            player: Any = reader.read("players", (card.player_id,), at_least=outcome.position)
+            assert player["name"] == name
+    for model, key in (("tv-live", f"{mark}-3"), ("social-feed", f"{mark}-3"), ("players", f"{mark}-3 p")):
+        out = onefact(backing, "read", model, key)
+        assert "[bold red]" in out
+        assert out.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\u202eb", "\x1b[2J", "two\nlines"])
+def test_names_in_a_match_that_cannot_be_shown_are_refused(orders: Publisher, text: str) -> None:
+    start, _ = match(uuid.uuid4().hex, text)
+    outcome: Any = orders.send(start, wait=True)
+    assert isinstance(outcome, Refused)
+    assert outcome.code == "bad_name"
+    assert outcome.reason.isprintable()
 
 
 @pytest.mark.parametrize("text", REFUSED)
