@@ -98,7 +98,7 @@ def test_facts_go_on_while_the_provider_is_away(
     calls, books = made(workers), provider.books()
     result = replay(SEEN.model.name, settings=settings, catalog=CATALOG)
     assert result.identical
-    assert result.records > 2 * PAYMENTS
+    assert result.records >= 2 * PAYMENTS
     assert (made(workers), provider.books()) == (calls, books)
 
 
