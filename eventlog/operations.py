@@ -225,18 +225,27 @@ def coalesce(operations: Iterable[Operation]) -> dict[Key, Change]:
 
 def _merge(changes: dict[Key, Change], operation: MergeNode | MergeEdge) -> None:
     """An edge has nodes at both of its ends: they are rows too, be it without columns."""
+    key: Key
     if type(operation) is MergeEdge:
-        for label, id_ in (operation.source, operation.target):
-            if (label, id_, "") not in changes:
-                changes[label, id_, ""] = Change()
-    key = operation.key
+        name, source, target, put, add, greatest = operation
+        for end in ((source[0], source[1], ""), (target[0], target[1], "")):
+            if end not in changes:
+                changes[end] = Change()
+        key = (name, source[1], target[1])
+    else:
+        (label, id_), put, add, greatest = operation  # type: ignore[misc]
+        key = (label, id_, "")
     change = changes.get(key)
     if change is None:
         change = changes[key] = Change()
+        if not put:
+            # Most edges are touched once in a batch.
+            change.adds, change.greatest = dict(add), dict(greatest)
+            return
     change.removed = False
-    if operation.put:
-        change.put(operation.put)
-    if operation.add:
-        change.add(operation.add)
-    if operation.greatest:
-        change.lift(operation.greatest)
+    if put:
+        change.put(put)
+    if add:
+        change.add(add)
+    if greatest:
+        change.lift(greatest)

@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.harness.model import Contest, Run, Target, figure, ratio
 from bench.harness.stand import BenchError, Stand
+from eventlog.collector import seldom_meanwhile
 from eventlog.envelope import Meta
 from eventlog.message import Event
 from eventlog.operations import Change, coalesce
@@ -93,9 +94,12 @@ def version_of(stand: Stand) -> Iterator[tuple[Neo4jStore, int]]:
     store.prepare([MODEL])
     version = store.create_version(MODEL)
     gc.collect()
+    gc.freeze()
     try:
-        yield store, version
+        with seldom_meanwhile():  # as a worker and a rebuild do
+            yield store, version
     finally:
+        gc.unfreeze()
         store.drop_version(MODEL, version)
         store.close()
 

@@ -22,17 +22,17 @@ def on_purchases(event: OrderConfirmed | StockEvent, meta: Meta) -> Iterable[Ope
     if isinstance(event, StockEvent):
         stock = {"on_hand": event.on_hand, "available": event.on_hand - event.reserved}
         return (MergeNode(NodeKey("Product", event.sku), put=stock),)
-    customer = NodeKey("Customer", event.customer_id)
-    return tuple(
+    customer, last = NodeKey("Customer", event.customer_id), {"last": meta.time}
+    return [
         MergeEdge(
             "ORDERED",
             customer,
             NodeKey("Product", line.sku),
             add={"times": 1, "quantity": line.quantity},
-            greatest={"last": meta.time},
+            greatest=last,
         )
         for line in event.lines
-    )
+    ]
 
 
 PURCHASES = Projection(

@@ -13,7 +13,6 @@ from eventlog.models import ColumnType, Graph, Key, NodeType, Row
 from eventlog.operations import Change
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 
 
 class Columns(NamedTuple):
@@ -32,29 +31,29 @@ class Shape:
         self.columns = columns
         self.is_node = columns.element in model.nodes
         kinds = model.columns_of(columns.element)
-        self._converters: list[tuple[str, Callable[[Any], Any], bool]] = []
+        self._converters: list[tuple[int, str, Callable[[Any], Any], bool]] = []
         self._place = 1 if self.is_node else 2
         values, sets = [], []
         for column in columns.puts:
-            values.append(self._value(column, kinds))
+            values.append(self._value(0, column, kinds))
             sets.append(f"x.`{column}` = v{len(values)}")
         for column in columns.adds:
-            values.append(self._value(column, kinds))
+            values.append(self._value(1, column, kinds))
             sets.append(f"x.`{column}` = coalesce(x.`{column}`, 0) + v{len(values)}")
         for column in columns.greatest:
-            values.append(self._value(column, kinds))
+            values.append(self._value(2, column, kinds))
             at = f"v{len(values)}"
             sets.append(f"x.`{column}` = CASE WHEN x.`{column}` >= {at} THEN x.`{column}` ELSE {at} END")
         carried = ", ".join(["x", *(f"{value} AS v{number}" for number, value in enumerate(values, 1))])
         change = f"WITH {carried} SET {', '.join(sets)}" if sets else ""
         self.statement = f"UNWIND $rows AS r {merge_of(model, columns.element)} {change} RETURN count(*)"
 
-    def _value(self, column: str, kinds: Mapping[str, ColumnType]) -> str:
+    def _value(self, part: int, column: str, kinds: Mapping[str, ColumnType]) -> str:
         kind = kinds.get(column)
         if kind is None:
             raise KeyError(f"{self.columns.element} has no column {column}; it has {', '.join(kinds) or 'none'}")
         place = self._place
-        self._converters.append((column, WRITTEN[kind], kind == "time"))
+        self._converters.append((part, column, WRITTEN[kind], kind == "time"))
         if kind != "time":
             self._place += 1
             return f"r[{place}]"
@@ -68,9 +67,9 @@ class Shape:
     def row(self, key: Key, change: Change) -> list[Any]:
         """A row as the statement takes it; raises `TypeError` where a value is not of its column's type."""
         row: list[Any] = [key[1]] if self.is_node else [key[1], key[2]]
-        given = {**change.puts, **change.adds, **change.greatest} if change.adds or change.greatest else change.puts
-        for column, convert, is_time in self._converters:
-            value = given[column]
+        parts = (change.puts, change.adds, change.greatest)
+        for part, column, convert, is_time in self._converters:
+            value = parts[part][column]
             if is_time:
                 row += (None, None) if value is None else convert(value)
             else:
@@ -202,8 +201,8 @@ def _boolean(value: Any) -> bool:
 def _time(value: Any) -> tuple[int, int]:
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise TypeError(f"want a time with its zone, got {value!r}")
-    seconds, rest = divmod(value - EPOCH, SECOND)
-    return seconds, rest // MICROSECOND * 1000
+    since = value - EPOCH
+    return since.days * 86_400 + since.seconds, since.microseconds * 1_000
 
 
 WRITTEN: dict[ColumnType, Callable[[Any], Any]] = {

@@ -6,6 +6,7 @@ import random
 import time
 import uuid
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import neo4j
@@ -141,7 +142,7 @@ class Neo4jSink:
     ) -> tuple[dict[str, list[Any]], list[tuple[_cypher.Shape, list[list[Any]]]], set[Key]]:
         """Edges to remove, rows by shape (nodes before edges), and the nodes among them."""
         removed: dict[str, list[Any]] = {}
-        groups: dict[_cypher.Columns, tuple[_cypher.Shape, list[list[Any]]]] = {}
+        groups: dict[tuple[Any, ...], tuple[_cypher.Shape, list[list[Any]]]] = {}
         nodes, made = self._model.nodes, set[Key]()
         for key, change in changes.items():
             element = str(key[0])
@@ -156,15 +157,15 @@ class Neo4jSink:
                 removed.setdefault(element, []).append([key[1], key[2]])
                 if change.removed:
                     continue
-            columns = _cypher.Columns(element, tuple(change.puts), tuple(change.adds), tuple(change.greatest))
+            columns = (element, tuple(change.puts), tuple(change.adds), tuple(change.greatest))
             group = groups.get(columns)
             if group is None:
-                group = groups[columns] = (self._shape(columns), [])
+                group = groups[columns] = (self._shape(_cypher.Columns(*columns)), [])
             group[1].append(group[0].row(key, change))
         ordered = sorted(groups.values(), key=lambda group: not group[0].is_node)
-        for _, rows in ordered:
+        for shape, rows in ordered:
             # In key order: transactions that write the same rows take their locks in one order.
-            rows.sort(key=_row_key)
+            rows.sort(key=_NODE if shape.is_node else _EDGE)
         return removed, ordered, made
 
     def _shape(self, columns: _cypher.Columns) -> _cypher.Shape:
@@ -174,8 +175,7 @@ class Neo4jSink:
         return shape
 
 
-def _row_key(row: list[Any]) -> tuple[Any, ...]:
-    return tuple(row[:2]) if len(row) > 1 and isinstance(row[1], str) else (row[0],)
+_NODE, _EDGE = itemgetter(0), itemgetter(0, 1)
 
 
 def _in_pieces(run: neo4j.Transaction, statement: str, rows: list[Any], version: int) -> int:
