@@ -19,7 +19,7 @@ from eventlog.digest import canonical, digest
 from eventlog.errors import BadInput, Fenced, NotFound, OnefactError, ServiceAway
 from eventlog.memory import MemoryRows
 from eventlog.models import EdgeType, Graph, Hash, NodeType
-from eventlog.operations import MergeEdge, MergeNode, NodeKey, Operation, Put, Remove, coalesce
+from eventlog.operations import MergeEdge, MergeNode, Newest, NodeKey, Operation, Push, Put, Remove, coalesce
 from eventlog.settings import Settings
 from projections.stores import open_store
 from projections.stores.neo4j import Neo4jSink, Neo4jStore, _sink
@@ -82,6 +82,17 @@ def test_a_graph_that_others_can_read(graphs: Subject, store: Neo4jStore, opened
     assert store.ask(model, "liked", {"who": name}) == [{"code": "q"}]
     with pytest.raises(NotFound, match="liked"):
         store.ask(model, "loved", {})
+
+
+def test_what_a_graph_does_not_know_is_an_error(store: Neo4jStore, opened: tuple[Graph, Neo4jSink]) -> None:
+    model, sink = opened
+    node, _ = ends(model, "ada", "x")
+    key = (node.label, node.id, "")
+    for wrong in (Push(key, {"label": "x"}, NOON), Newest(key, {"last": NOON}, ("last",))):
+        with pytest.raises(TypeError, match="is a graph"):
+            sink.apply(coalesce([wrong]), 1)
+        assert sink.open() == 0
+    assert list(store.scan(model)) == []
 
 
 def test_a_question_cannot_write(store: Neo4jStore) -> None:

@@ -147,6 +147,8 @@ class Neo4jSink:
         for key, change in changes.items():
             element = str(key[0])
             is_node = element in nodes
+            if change.newest is not None or change.pushes is not None:
+                raise TypeError(f"{self._model.name} is a graph; nodes and edges are merged into it, and nothing else")
             if is_node:
                 if not (change.puts or change.adds or change.greatest) and key in self._known:
                     continue
