@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,13 +13,19 @@ import pytest
 
 from eventlog.models import ColumnType, Hash, Model, SortedSet, Table
 from eventlog.operations import Add, Newest, Operation, Put, Remove, coalesce
-from tests.stores.conftest import Subject, fresh_name
+from tests.stores.conftest import Subject, _subject, fresh_name
 
 COLUMNS: dict[str, ColumnType] = {
     "id": "text", "name": "text", "team": "text", "as_of": "time", "fact": "text", "cards": "integer",
 }  # fmt: skip
 NOON = datetime(2006, 1, 2, 12, tzinfo=UTC)
 BY = ("as_of", "fact")
+
+
+@pytest.fixture(params=["memory", "postgres", "redis"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """The stores that know the newest."""
+    yield from _subject(request.param, request)
 
 
 def players(subject: Subject) -> Model:
