@@ -97,7 +97,7 @@ class DecideStep:
         headers = header_map(record)
         command: Any
         try:
-            command = self.codec.decode(record.value, self.source)
+            command = self._decode(record.value)
         except Superseded as old:
             (command,) = old.messages  # more or less than one command would have more or less than one outcome
         key, command_id = record.key, headers["ce_id"]
