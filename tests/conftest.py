@@ -7,8 +7,12 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from eventlog.codec import Codec
+from eventlog.provision import provision
 from eventlog.settings import Settings
 from tests.backing import Backing, start_backing
+from tests.runtime.counting import CATALOG
+from tests.runtime.harness import codec_of
 
 # How long an example takes says more about the machine than about the law.
 hypothesis.settings.register_profile("onefact", deadline=None, print_blob=True)
@@ -35,3 +39,11 @@ def graph_backing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backing]
 def settings(backing: Backing) -> Settings:
     """Where those services are."""
     return Settings(**backing.settings())
+
+
+@pytest.fixture(scope="module")
+def codec(settings: Settings) -> Iterator[Codec]:
+    """Of the counting domain, whose topics are there."""
+    provision(settings, CATALOG)
+    with codec_of(settings, CATALOG) as made:
+        yield made

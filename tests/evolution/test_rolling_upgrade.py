@@ -18,13 +18,12 @@ import pytest
 from deploy.cli.facts import facts_of
 from eventlog.codec import Codec
 from eventlog.envelope import Record
-from eventlog.provision import provision
 from eventlog.settings import Settings
 from producers import Publisher
 from tests.backing import Backing
 from tests.evolution.bonus import BONUS
-from tests.runtime.counting import CATALOG, COUNTING, Count, Counted
-from tests.runtime.harness import Workers, codec_of, header, read_all, seeded, wait_until
+from tests.runtime.counting import COUNTING, Count, Counted
+from tests.runtime.harness import Workers, header, read_all, seeded, wait_until
 
 NAMES = ("a", "b")
 ROLES = ("counting.decider", "counting.enricher")
@@ -71,13 +70,6 @@ class Load:
         wanted = len(self.sent) + commands
         wait_until(lambda: len(self.sent) >= wanted or self.error is not None, RECOVERY_S, "the load goes on")
         assert self.error is None
-
-
-@pytest.fixture(scope="module")
-def codec(settings: Settings) -> Iterator[Codec]:
-    provision(settings, CATALOG)
-    with codec_of(settings, CATALOG) as made:
-        yield made
 
 
 @pytest.fixture

@@ -10,21 +10,13 @@ from pathlib import Path
 import pytest
 
 from eventlog.codec import Codec
-from eventlog.provision import provision
 from eventlog.settings import Settings
 from tests.backing import Backing
-from tests.runtime.counting import CATALOG, COUNTING, Count, Counted
-from tests.runtime.harness import Workers, codec_of, consumed, header, publish, read_all, seeded, wait_until
+from tests.runtime.counting import COUNTING, Count, Counted
+from tests.runtime.harness import Workers, consumed, header, publish, read_all, seeded, wait_until
 
 RECOVERY_S = 60
 PROCESSORS = ("counting.decider", "counting.enricher")
-
-
-@pytest.fixture(scope="module")
-def codec(settings: Settings) -> Iterator[Codec]:
-    provision(settings, CATALOG)
-    with codec_of(settings, CATALOG) as made:
-        yield made
 
 
 @pytest.fixture

@@ -22,20 +22,12 @@ from confluent_kafka.admin import (
 from eventlog.codec import Codec
 from eventlog.envelope import command_headers
 from eventlog.partition import partition_of
-from eventlog.provision import provision
 from eventlog.settings import Settings
 from tests.backing import Backing
-from tests.runtime.counting import CATALOG, COUNTING, DECIDER, Count, Counted
-from tests.runtime.harness import Workers, codec_of, consumed, header, publish, read_all, wait_until
+from tests.runtime.counting import COUNTING, DECIDER, Count, Counted
+from tests.runtime.harness import Workers, consumed, header, publish, read_all, wait_until
 
 VERIFICATION = "transaction.partition.verification.enable"
-
-
-@pytest.fixture(scope="module")
-def codec(settings: Settings) -> Iterator[Codec]:
-    provision(settings, CATALOG)
-    with codec_of(settings, CATALOG) as made:
-        yield made
 
 
 @pytest.fixture

@@ -14,22 +14,14 @@ from eventlog.codec import Codec
 from eventlog.envelope import Headers, Record, command_headers
 from eventlog.message import CommandAnswered, CommandRejected
 from eventlog.partition import partition_of
-from eventlog.provision import provision
 from eventlog.rows import original_value
 from eventlog.settings import Settings
 from eventlog.topics import RECORD_BYTES_MAX, Topic
 from tests.backing import Backing
-from tests.runtime.counting import CATALOG, COUNTING, Count, Doubled
-from tests.runtime.harness import Workers, codec_of, consumed, header, publish, read_all, wait_until
+from tests.runtime.counting import COUNTING, Count, Doubled
+from tests.runtime.harness import Workers, consumed, header, publish, read_all, wait_until
 
 COMMANDS, EVENTS = COUNTING.topic("commands"), COUNTING.topic("events")
-
-
-@pytest.fixture(scope="module")
-def codec(settings: Settings) -> Iterator[Codec]:
-    provision(settings, CATALOG)
-    with codec_of(settings, CATALOG) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

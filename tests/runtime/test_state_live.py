@@ -10,22 +10,14 @@ from pathlib import Path
 import pytest
 
 from eventlog.codec import Codec
-from eventlog.provision import provision
 from eventlog.reader import LogReader, to_record
 from eventlog.roles import Decider
 from eventlog.runtime.kafka_task import DecideTask
 from eventlog.settings import Settings
 from tests.backing import Backing
-from tests.runtime.counting import CATALOG, COUNTING, DECIDER
-from tests.runtime.harness import Workers, codec_of, publish, seeded, wait_until
+from tests.runtime.counting import COUNTING, DECIDER
+from tests.runtime.harness import Workers, publish, seeded, wait_until
 from tests.runtime.test_exactly_once import PROCESSORS, RECOVERY_S, all_decided, check_invariants, commands
-
-
-@pytest.fixture(scope="module")
-def codec(settings: Settings) -> Iterator[Codec]:
-    provision(settings, CATALOG)
-    with codec_of(settings, CATALOG) as made:
-        yield made
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from eventlog.dead import letters
 from eventlog.dead import retry as publish_again
 from eventlog.envelope import Headers, command_headers, time_text
 from eventlog.partition import partition_of
-from eventlog.provision import provision
 from eventlog.reader import LogReader, headers_of
 from eventlog.settings import Settings
 from eventlog.topics import Topic
@@ -28,18 +27,11 @@ from projections.stores import open_store
 from tests.backing import Backing
 from tests.runtime.batches import produce_raw
 from tests.runtime.counting import CATALOG, COUNTING, Count, Counted
-from tests.runtime.harness import Workers, codec_of, consumed, header, publish, read_all, wait_until
+from tests.runtime.harness import Workers, consumed, header, publish, read_all, wait_until
 
 COMMANDS, EVENTS = COUNTING.topic("commands"), COUNTING.topic("events")
 ROLES = ("counting.decider", "counting.enricher", "counting.counts", "counting.sums")
 NOW = datetime(2024, 1, 2, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def codec(settings: Settings) -> Iterator[Codec]:
-    provision(settings, CATALOG)
-    with codec_of(settings, CATALOG) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

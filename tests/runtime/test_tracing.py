@@ -21,7 +21,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from eventlog.codec import Codec
 from eventlog.envelope import Record
 from eventlog.errors import BadInput, Fenced
-from eventlog.provision import provision
 from eventlog.runtime.tracing import TracedTask
 from eventlog.settings import Settings
 from eventlog.topics import Topic
@@ -29,19 +28,12 @@ from eventlog.tracing import Tracing, sampled_parent
 from producers import Publisher, Refused
 from tests.backing import Backing
 from tests.runtime.collector import Collector, Seen
-from tests.runtime.counting import CATALOG, COUNTING, DECIDER, Count
-from tests.runtime.harness import Workers, codec_of, header, read_all, wait_until
+from tests.runtime.counting import COUNTING, DECIDER, Count
+from tests.runtime.harness import Workers, header, read_all, wait_until
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 QUICK = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
-
-
-@pytest.fixture(scope="module")
-def codec(settings: Settings) -> Iterator[Codec]:
-    provision(settings, CATALOG)
-    with codec_of(settings, CATALOG) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
