@@ -10,23 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import stand_up
 from bench.harness.report import keep
 from bench.harness.runner import contests, run_contest
 from bench.harness.stand import Stand
-from eventlog.settings import Settings
-from tests.backing import start_backing
+from tests.backing import free_port_base
 
 COMMANDS = 5000
 
 
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    """Services of its own: contestants delete the topics of the product between their runs."""
-    backing = start_backing(tmp_path_factory.mktemp("backing"))
-    try:
-        yield Stand(Settings(**backing.settings()), COMMANDS, tmp_path_factory.mktemp("work"))
-    finally:
-        backing.stop()
+    """The bench's own services: contestants delete the topics of the product between their runs."""
+    with pytest.MonkeyPatch.context() as env:
+        env.setenv("ONEFACT_HOME", str(tmp_path_factory.mktemp("bench")))
+        env.setenv("ONEFACT_PORT_BASE", str(free_port_base()))
+        with stand_up(COMMANDS, keep_up=False, profile=None) as stand:
+            yield stand
 
 
 @pytest.mark.timeout(1200)  # Maven and pip fetch the peers at first

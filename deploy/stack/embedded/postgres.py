@@ -46,6 +46,7 @@ class Postgres(EmbeddedService):
             "port": str(self.port),
             "unix_socket_directories": "",
             "shared_buffers": "256MB",
+            "max_connections": "300",  # one per partition of each topic that a read model reads, and those of readers
             "max_wal_size": "2GB",  # fewer checkpoints while a model is rebuilt
         }
         return Launch(
