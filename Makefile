@@ -1,6 +1,8 @@
 # Two commands: `make demo` shows the whole way of a fact, `make test` proves it.
 PYTHON ?= python3
 STACK ?= embedded
+# Processes that share the test files out, each with services of its own: most tests wait more than they work.
+TESTERS ?= 2
 STAMP := .venv/.installed
 
 .PHONY: setup test demo check payments faults faults-plants bench
@@ -19,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 test: setup  ## every test; real services in containers where Docker answers, else embedded
-	.venv/bin/pytest --durations=25 --durations-min=3
+	.venv/bin/pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder --durations=25 --durations-min=3
 
 demo: setup  ## publish, read, replay, compare; STACK=embedded or compose
 	STACK=$(STACK) .venv/bin/python -m deploy.demo

@@ -107,7 +107,10 @@ _given: set[int] = set()
 
 def free_port_base(width: int = 40) -> int:
     """Start of a range of ports nobody listens on, below those the kernel gives to clients; another each time."""
-    bases = [base for base in range(18000, 32000, 50) if base not in _given]
+    # Of the processes that share the tests out, each has its own part of them.
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    step = 50 * int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    bases = [base for base in range(18000 + 50 * mine, 32000, step) if base not in _given]
     random.SystemRandom().shuffle(bases)
     found = next(base for base in bases if all(port_free(base + i) for i in range(width)))
     _given.add(found)

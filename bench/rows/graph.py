@@ -36,7 +36,7 @@ BATCH_RECORDS = 2_000
 """As a worker's: see `eventlog.runtime.store_task`."""
 PARTITIONS = 4
 ASKED = 400
-WARMING = 100
+WARMING = 50
 START = datetime(2024, 1, 2, 9, tzinfo=UTC)
 MODEL = PURCHASES.model
 Fact = tuple[Event, Meta]
@@ -221,7 +221,8 @@ class Answers:
         made, draw = orders_of(stand), Random(number)
         skus = sorted({line.sku for event, _ in made for line in getattr(event, "lines", ())})
         stock: list[Event] = [StockReceived(sku=sku, on_hand=9, reserved=0, shipped=0, quantity=9) for sku in skus]
-        asked = [event for event, _ in draw.choices(made, k=ASKED + WARMING) if isinstance(event, OrderConfirmed)]
+        count = min(ASKED + WARMING, WARMING + len(made) // 10)
+        asked = [event for event, _ in draw.choices(made, k=count) if isinstance(event, OrderConfirmed)]
         figures: dict[str, float] = {}
         with version_of(stand) as (store, version):
             load(store, version, made)

@@ -126,16 +126,21 @@ def test_the_providers_books_are_our_payments(
 
 def tell(market: Market, provider: Provider) -> None:
     """What it came to, for whoever runs the long one."""
-    books = provider.books()
-    by_status = Counter(entry["status"] for entry in books["charges"] + books["refunds"])
+    by_status = Counter(entry["status"] for entry in books_of(market, provider))
     print(f"orders: {dict(Counter(market.ends().values()))}; the provider's books: {dict(by_status)}")
+
+
+def books_of(market: Market, provider: Provider) -> list[dict[str, Any]]:
+    """What the provider did for our orders; it may have got payments of others that were left waiting, too."""
+    books = provider.books()
+    return [entry for entry in books["charges"] + books["refunds"] if entry["order_id"].startswith(f"{market.mark}-")]
 
 
 def check_money(market: Market, provider: Provider) -> None:
     """One charge for a confirmed order, none or refunded for a cancelled one; each fact stands in the books."""
-    books, ends = provider.books(), market.ends()
-    charged = [entry for entry in books["charges"] if entry["status"] == "approved"]
-    refunded = [entry for entry in books["refunds"] if entry["status"] == "refunded"]
+    books, ends = books_of(market, provider), market.ends()
+    charged = [entry for entry in books if entry["status"] == "approved"]
+    refunded = [entry for entry in books if entry["status"] == "refunded"]
     left: Counter[str] = Counter()
     for entry in charged:
         left[entry["order_id"]] += 1

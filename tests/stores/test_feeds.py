@@ -21,6 +21,7 @@ from tests.stores.conftest import Subject, _subject, fresh_name
 ENTRY: dict[str, ColumnType] = {"line": "text", "n": "integer", "amount": "decimal", "late": "boolean", "at": "time"}
 DAY = timedelta(hours=24)
 NOW = datetime.now(UTC).replace(microsecond=0)
+"""When the tests were collected, which may be an hour before one of them runs."""
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -86,7 +87,7 @@ def test_a_thousand_entries_of_a_row(subject: Subject) -> None:
 def test_an_entry_is_shown_for_a_while(subject: Subject) -> None:
     model = feed(subject, expires=DAY)
     sink, _ = subject.opened(model)
-    old, young = NOW - DAY - timedelta(seconds=1), NOW - DAY + timedelta(minutes=10)
+    old, young = NOW - DAY - timedelta(seconds=1), NOW - DAY + timedelta(hours=6)
     sink.apply(coalesce([push(1, old, "gone"), push(1, old), push(2, young)]), 1)
     sink.apply(coalesce([push(3)]), 2)
     assert numbers(subject, model) == [3, 2]
