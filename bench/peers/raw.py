@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import fastavro
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from bench.harness.model import Run
 from bench.harness.stand import BenchError, Stand
@@ -31,8 +31,8 @@ class RawConsume:
 
     @property
     def what(self) -> str:
-        and_decode = f" and fastavro {version('fastavro')}" if self.decode else ""
-        return f"confluent-kafka {version('confluent-kafka')} consume({BATCH}){and_decode}, no output, no state"
+        decoded = f"decoded with fastavro {version('fastavro')}" if self.decode else "not decoded"
+        return f"confluent-kafka {version('confluent-kafka')}, `consume({BATCH})` of {self.topic.name}, {decoded}"
 
     def missing(self) -> str | None:
         return None
@@ -47,26 +47,32 @@ class RawConsume:
                 "bootstrap.servers": stand.settings.kafka,
                 "group.id": f"bench-{self.name}",
                 "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 50,
                 "queued.min.messages": 100_000,
+                "queued.max.messages.kbytes": 65_536,
                 "fetch.message.max.bytes": 4 << 20,
+                "check.crcs": True,
             }
         )
         read = self._reader(stand) if self.decode else None
         consumer.assign([TopicPartition(self.topic.name, p, 0) for p in range(self.topic.partitions)])
         try:
-            seen, first, began = 0, 0, 0.0
-            while seen < stand.commands:
-                messages = consumer.consume(BATCH, timeout=1.0)
-                if not messages:
-                    raise BenchError(f"{self.topic.name} ended after {seen} records")
-                values = [message.value() for message in messages]
-                if read is not None:
-                    for value in values:
-                        read(value)
-                seen += len(values)
+            seen, first, began, unread = 0, 0, 0.0, self.topic.partitions
+            while unread:
+                for message in consumer.consume(BATCH, timeout=1.0):
+                    error = message.error()
+                    if error is None:
+                        value = message.value()
+                        if read is not None:
+                            read(value)
+                        seen += 1
+                    elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own name for it
+                        unread -= 1
+                    else:
+                        raise BenchError(error.str())
                 if not first:
                     first, began = seen, time.monotonic()
         finally:

@@ -17,7 +17,8 @@ from bench.harness.facts import fill_facts
 from bench.harness.model import Contest, Run, Target, figure, ratio
 from bench.harness.stand import BenchError, Stand, until
 from bench.harness.worker import WorkerProcess
-from bench.rows.projections import EVENTS, RawConsume, RebuildModel
+from bench.peers.raw import RawConsume
+from bench.rows.projections import EVENTS, RebuildModel
 from eventlog.archive.objects import Objects
 from eventlog.archive.table import NoTable, Table
 from eventlog.reader import LogReader, headers_of

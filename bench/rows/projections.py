@@ -18,73 +18,21 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
-
 from bench.harness.facts import fill_facts
 from bench.harness.model import Contest, Run, ratio
 from bench.harness.stand import BenchError, Stand
+from bench.peers.raw import RawConsume
 from eventlog.codec import Codec
 from eventlog.discovery import catalog
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
-from eventlog.topics import Topic
 from projections.rebuild import Rebuild
 from projections.stores import open_store
 from projections.stores.postgres import PostgresSink
 from schemas.trading import TRADING
 
 EVENTS, ENRICHED = TRADING.topic("events"), TRADING.topic("enriched")
-CONSUME_RECORDS = 10_000
 SETS, PIPELINE = 2_000_000, 16
-
-
-@dataclass(frozen=True)
-class RawConsume:
-    """The client alone: every record of the topic is fetched and handed over, and nothing is looked at."""
-
-    name: str
-    topic: Topic
-
-    @property
-    def what(self) -> str:
-        return f"confluent-kafka, `consume({CONSUME_RECORDS})` of {self.topic.name}, read_committed, nothing decoded"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
-
-    def run(self, stand: Stand, number: int) -> Run:
-        consumer = Consumer(
-            {
-                "bootstrap.servers": stand.settings.kafka,
-                "group.id": "bench.raw",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "queued.min.messages": 100_000,
-                "queued.max.messages.kbytes": 65_536,
-                "fetch.message.max.bytes": 4 * 1024 * 1024,
-                "check.crcs": True,
-            }
-        )
-        begun = time.perf_counter()
-        consumer.assign([TopicPartition(self.topic.name, p, 0) for p in range(self.topic.partitions)])
-        records, open_partitions = 0, self.topic.partitions
-        while open_partitions:
-            for message in consumer.consume(CONSUME_RECORDS, timeout=0.2):
-                error = message.error()
-                if error is None:
-                    records += 1
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own name for it
-                    open_partitions -= 1
-                else:
-                    raise BenchError(error.str())
-        seconds = time.perf_counter() - begun
-        consumer.close()
-        return Run({"rate": records / seconds, "records": records, "seconds": seconds})
 
 
 @dataclass(frozen=True)
