@@ -22,6 +22,9 @@ from tests.faults.models import Models
 from tests.faults.yardstick import TOPICS, Violation, Yardstick
 from tests.runtime.harness import Workers
 
+DOMAINS = ("trading", "market")
+"""Whose roles the workers have: those of all the others would only take their time to start."""
+SERVICES = ("kafka", "registry", "postgres", "redis")
 WORKERS = ("a", "b", "c")
 RECOVERY_S = 60.0
 FIRST_READY_S = 300.0
@@ -84,7 +87,7 @@ class Stand:
         """`state` is where processors keep theirs, `memory` or `rocksdb`."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.backing = start_backing(folder / "services")
+        self.backing = start_backing(folder / "services", SERVICES)
         env = self.backing.env
         self.orders = Orders(folder / "points")
         extra = {"ONEFACT_TEST_POINTS": str(self.orders.folder), "ONEFACT_HOME": str(folder / "home")}
@@ -120,7 +123,7 @@ class Stand:
     def join(self, name: str) -> None:
         """Start a worker, and from now on start it again whenever it dies."""
         with self._lock:
-            self._start(name, "all")
+            self._start(name, *DOMAINS)
             self._kept.add(name)
 
     def leave(self, name: str, number: int) -> None:

@@ -13,15 +13,17 @@ from confluent_kafka import Producer
 
 from eventlog.discovery import catalog
 from eventlog.reader import LogReader
+from eventlog.roles import Decider, Enricher, Projection
 from eventlog.settings import Settings
-from projections.stores import left_out, open_store
+from projections.stores import open_store
 from tests.faults.poison.judge import Judge
 from tests.faults.poison.made import Maker, Rec
 from tests.faults.poison.wire import TYPES, Avro
 from tests.runtime.batches import produce_raw
 from tests.runtime.harness import Workers, consumed, wait_until
 
-WORKERS = {"a": "processors", "b": "projections", "c": "all"}
+DOMAINS = ("trading", "market")
+"""Whose topics are poisoned, and whose roles the workers have."""
 
 
 class Campaign:
@@ -74,17 +76,15 @@ class Campaign:
 
     def wait(self, workers: Workers, timeout_s: float) -> float:
         """Every partition of every role has come to its end."""
-        known, started = catalog(), time.monotonic()
-        left = timeout_s
-        for role in (*known.deciders, *known.enrichers):
+        started, left = time.monotonic(), timeout_s
+        processors, projections = roles()
+        for role in processors:
             left -= wait_until(lambda r=role: consumed(self.settings, r.name, r.source), left, role.name, workers.logs)
-        for projection in known.projections:
-            if left_out(projection.model.store, self.settings):
-                continue
+        for projection in projections:
             left -= wait_until(lambda p=projection: self.applied(p), left, projection.name, workers.logs)
         return time.monotonic() - started
 
-    def applied(self, projection: Any) -> bool:
+    def applied(self, projection: Projection) -> bool:
         store = open_store(projection.model.store, self.settings)
         try:
             at = store.progress(projection.model)
@@ -93,6 +93,15 @@ class Campaign:
         with LogReader(self.settings) as log:
             ends = {k: v for source in projection.sources for k, v in log.ends(source.name).items()}
             return not log.waiting({place: (at.get(place, 0), end) for place, end in ends.items()})
+
+
+def roles() -> tuple[list[Decider | Enricher], list[Projection]]:
+    """Processors and projections of the domains."""
+    known = catalog()
+    both: tuple[Decider | Enricher, ...] = (*known.deciders, *known.enrichers)
+    return [role for role in both if role.domain.name in DOMAINS], [
+        role for role in known.projections if role.domain.name in DOMAINS
+    ]
 
 
 def peak_mb(workers: Workers) -> dict[str, int]:
@@ -116,8 +125,9 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     workers = Workers(env, folder, module=module)
     try:
-        for name, roles in WORKERS.items():
-            workers.start(name, roles)
+        processors, projections = ([role.name for role in some] for some in roles())
+        for name, some in {"a": processors, "b": projections, "c": processors + projections}.items():
+            workers.start(name, *some)
         workers.wait_ready(timeout_s=120)
         campaign = Campaign(settings, rng, count)
         campaign.produce(max(500, count // 10), 0.0)

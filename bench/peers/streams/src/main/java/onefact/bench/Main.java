@@ -62,6 +62,8 @@ public final class Main {
             StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, Long.getLong("cache.bytes", 64L << 20)));
         config.put(StreamsConfig.BUFFERED_RECORDS_PER_PARTITION_CONFIG, Integer.getInteger("buffered", 1000));
         config.put(StreamsConfig.consumerPrefix("auto.offset.reset"), "earliest");
+        // As the product's. Streams never leave their group: the next run waits until the session has ended.
+        config.put(StreamsConfig.consumerPrefix("session.timeout.ms"), 10_000);
         config.put(StreamsConfig.consumerPrefix("max.poll.records"), Integer.getInteger("poll.records", 4000));
         config.put(StreamsConfig.consumerPrefix("max.partition.fetch.bytes"), 4 << 20);
         config.put(StreamsConfig.producerPrefix("batch.size"), Integer.getInteger("batch.bytes", 256 << 10));
