@@ -34,7 +34,7 @@ check: setup  ## style, types, layers; nothing is started
 	.venv/bin/onefact schemas --check
 	.venv/bin/pytest -q tests/test_tidy.py
 
-faults: setup  ## real faults against real services, invariants after each; SEED, KIND, CASES, CASE, JOBS, PLANT: tests/faults/__main__.py
+faults: setup  ## real faults against real services, invariants after each; SEED, KIND, CASES, CASE, JOBS, RESUME, PLANT: tests/faults/__main__.py
 	.venv/bin/python -m tests.faults
 
 faults-plants: setup  ## each planted bug alone, until the campaign finds it; SEED, PLANTS="name ..."

@@ -7,6 +7,7 @@
     make faults SEED=7 KIND=kill CASE=12         one case again
     make faults KIND=saga                        the saga of orders: see tests/faults/saga/campaign.py
     make faults JOBS=2                           two sets of services side by side
+    make faults SEED=7 RESUME=1                  what is not yet among the results of that seed
     make faults KIND=kill CASES=50 PLANT=name    with a planted bug: ends at the first violation, code 0 if there is one
 
 Results are added to `RUN` (.faults); the report is written from all that are there. Exit code 1 when an invariant was
@@ -24,11 +25,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.case import Case, Skipped
 from tests.faults.kinds import KINDS, state_of
-from tests.faults.results import note, write_report
+from tests.faults.results import note, noted, write_report
 from tests.faults.saga import campaign as saga
 from tests.faults.stand import Stand
 from tests.faults.yardstick import Violation
@@ -57,6 +59,8 @@ def main() -> int:
         chunks = [(kinds[0], int(options.case), int(options.case) + 1)]
     else:
         chunks = split(numbers(options.cases, kinds))
+        if options.resume:
+            chunks = list(left_of(chunks, {(row["kind"], row["case"]) for row in noted(folder) if row["seed"] == seed}))
     if options.plant:
         return planted(folder, chunks, seed, options.plant)
     code = side_by_side(folder, chunks, seed, int(options.jobs))
@@ -73,6 +77,7 @@ def parse() -> argparse.Namespace:
         "cases": "",
         "case": "",
         "jobs": "1",
+        "resume": "",
         "plant": "",
         "run": ".faults",
     }.items():
@@ -105,6 +110,14 @@ def split(wanted: dict[str, int]) -> list[tuple[str, int, int]]:
             if chunks:
                 mixed.append(chunks.pop(0))
     return mixed
+
+
+def left_of(chunks: list[tuple[str, int, int]], done: set[tuple[str, int]]) -> Iterator[tuple[str, int, int]]:
+    """Of each chunk what follows the last case that was run."""
+    for kind, first, last in chunks:
+        begin = max((number + 1 for number in range(first, last) if (kind, number) in done), default=first)
+        if begin < last:
+            yield kind, begin, last
 
 
 def side_by_side(folder: Path, chunks: list[tuple[str, int, int]], seed: int, jobs: int) -> int:
