@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections import Counter
-from pathlib import Path
-
-import pytest
 
 from eventlog.envelope import parse_time
 from eventlog.testing import EnricherScenario, Scenario, message_of
 from processors.bookings import DECIDER, ENRICHER
 from schemas.bookings import BOOKINGS, SocialPostWritten
+from tests.real import MATCHES, needs
 
-MATCHES = Path(os.environ.get("ONEFACT_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-MATCHES /= "matches-1970-2002.jsonl.gz"
-
-pytestmark = pytest.mark.skipif(
-    not MATCHES.exists(), reason="the real matches are not here; ONEFACT_SHARED_DATA names the folder that has them"
-)
+pytestmark = needs(MATCHES)
 
 
 def test_cards_and_substitutions_of_470_matches() -> None:

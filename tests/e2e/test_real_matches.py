@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +12,13 @@ import pytest
 from eventlog.position import Position
 from eventlog.settings import Settings
 from projections import Reader
-from tests.e2e.conftest import ROOT, Cli
+from tests.e2e.conftest import Cli
 from tests.e2e.test_matches import end_of
+from tests.real import MATCHES, needs
 
-MATCHES = Path(os.environ.get("ONEFACT_SHARED_DATA", ROOT.parent / "shared" / "data")) / "matches-1970-2002.jsonl.gz"
 STORMY = "M-2002-35"
 
-pytestmark = pytest.mark.skipif(not MATCHES.exists(), reason="the real matches are not here; see ONEFACT_SHARED_DATA")
+pytestmark = needs(MATCHES)
 
 
 def commands() -> list[Any]:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
 from decimal import Decimal
-from pathlib import Path
-
-import pytest
 
 from eventlog.settings import Settings
 from projections import Reader
-from tests.e2e.conftest import ROOT, Cli
+from tests.e2e.conftest import Cli
+from tests.real import FOLDER, TRADES, needs
 
-SHARED = Path(os.environ.get("ONEFACT_SHARED_DATA", ROOT.parent / "shared" / "data"))
-TRADES = SHARED / "trades-2004-2006.jsonl.gz"
 RELATIVE = Decimal("1e-6")
 """Of the published cash: the trades' prices are published with about 8 significant digits, the cash with 13."""
 
-pytestmark = pytest.mark.skipif(not TRADES.exists(), reason="the real trades are not here; see ONEFACT_SHARED_DATA")
+pytestmark = needs(TRADES)
 
 
 def exact_cash_by_day() -> dict[str, Decimal]:
@@ -42,7 +37,7 @@ def test_cash_of_each_day_and_shares_at_the_end(onefact: Cli, stack: Settings) -
     result = onefact.json("publish", "trading", str(TRADES), "--wait")
     assert (result["published"], result["accepted"], result["refused"]) == (4751, 4751, 0)
     exact = exact_cash_by_day()
-    with (SHARED / "cash-by-day-2004-2006.csv").open() as rows, Reader(stack) as reader:
+    with (FOLDER / "cash-by-day-2004-2006.csv").open() as rows, Reader(stack) as reader:
         days = list(csv.DictReader(rows))
         assert len(days) == 750
         for row in days:
@@ -51,4 +46,4 @@ def test_cash_of_each_day_and_shares_at_the_end(onefact: Cli, stack: Settings) -
             assert found["cash"] == exact[row["date"]]
             assert abs(found["cash"] - Decimal(row["cash"])) <= RELATIVE * abs(Decimal(row["cash"]))
     shares = onefact.json("read", "portfolio", "pyfolio-a")["holdings"]
-    assert shares == {k: str(v) for k, v in json.loads((SHARED / "shares-end-2006.json").read_text()).items()}
+    assert shares == {k: str(v) for k, v in json.loads((FOLDER / "shares-end-2006.json").read_text()).items()}

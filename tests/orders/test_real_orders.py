@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from eventlog.discovery import catalog
 from eventlog.roles import Source
@@ -21,16 +19,14 @@ from producers import payments
 from schemas.inventory import INVENTORY, StockReceived
 from schemas.orders import ORDERS, CustomerNotified, OrderCancelled, OrderConfirmed, OrderPlaced
 from schemas.payments import PAYMENTS, PaymentCharged, PaymentRefunded
+from tests.real import ORDERS as REAL_ORDERS
+from tests.real import STOCK, needs
 
-SHARED = Path(os.environ.get("ONEFACT_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-FILES = [SHARED / "stock-a.jsonl.gz", SHARED / "orders-a.jsonl.gz"]
+FILES = [STOCK, REAL_ORDERS]
 PIECES = 6_765
 """Ordered in all, which is what there is."""
 
-pytestmark = pytest.mark.skipif(
-    not all(file.exists() for file in FILES),
-    reason="the real orders are not here; ONEFACT_SHARED_DATA names the folder that has them",
-)
+pytestmark = needs(*FILES)
 
 
 def lines_of(file: Path) -> Iterator[dict[str, Any]]:
