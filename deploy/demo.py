@@ -87,7 +87,7 @@ def tell(demo: Demo, sample: Path) -> bool:
     demo.show("read your own write", "read", "portfolio", name, "--at-least", position)
     demo.show("read your own write", "read", "positions", name, "--at-least", position)
     demo.show(f"{COMMANDS:,} sample commands, all decided", "publish", "trading", str(sample), "--wait")
-    match(demo, sample.parent, name)
+    match(demo, sample.parent, f"{name}-match")
     shop(demo, sample.parent, name)
     demo.show("read models", "models")
     demo.show("a stream's facts", "history", name)
@@ -131,7 +131,7 @@ def match(demo: Demo, folder: Path, name: str) -> None:
     card = {"match_id": name, "player_id": "ramos", "team_id": "real", "foul_type": "DISSENT", "referee_id": "undiano"}
     start = {"match_id": name, "competition": "La Liga", "home": home, "away": away, "referee": referee}
     cards = [("RecordYellowCard", {**card, "minute": minute}) for minute in (23, 67)]
-    file = events(folder / "match.jsonl", f"{name}-match", [("StartMatch", start), *cards])
+    file = events(folder / "match.jsonl", name, [("StartMatch", start), *cards])
     demo.show("a match", "publish", "bookings", str(file), "--wait")
     row = demo.until("a match", ("read", "tv-live", name), lambda row: len(row.get("entries", ())) >= len(cards) + 1)
     for entry in row["entries"]:
