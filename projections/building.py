@@ -16,18 +16,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from eventlog.codec import Codec
 from eventlog.errors import OnefactError, ServiceAway
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
-from eventlog.roles import Catalog, Projection
+from eventlog.roles import Projection
 from eventlog.settings import Settings
 from eventlog.sink import Progress
-from projections.folding import OnAdvance, Place, Window
+from projections.folding import Place, Window
 from projections.rebuild import Rebuild
 from projections.stores import open_store
+
+if TYPE_CHECKING:
+    from projections.versions import Versions
 
 PARALLEL_OFFSETS_MIN = 200_000
 """Below it a process of its own takes longer to start than it saves."""
@@ -73,21 +76,19 @@ def shares(left: Progress, workers: int) -> list[list[Place]]:
     return [places for _, places in dealt if places]
 
 
-def build(
-    projection: Projection,
-    catalog: Catalog,
-    settings: Settings,
-    version: int,
-    window: Window,
-    targets: list[Progress],
-    on_advance: OnAdvance,
-    lock: int,
-) -> Done | None:
+def build(versions: Versions, version: int, window: Window, targets: list[Progress]) -> Done | None:
     """Build in as many processes as there are targets; None where the projection cannot be sent to another one."""
+    projection, catalog = versions.projection, versions.catalog
     works = []
     for target in targets:
         work = Work(
-            settings.model_dump(), projection, catalog.message_types, catalog.upcasters, version, window, target
+            versions.settings.model_dump(),
+            projection,
+            catalog.message_types,
+            catalog.upcasters,
+            version,
+            window,
+            target,
         )
         try:
             works.append(pickle.dumps(work))
@@ -95,7 +96,7 @@ def build(
             return None  # a function within a function has no name that another process knows
     said: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
     done = Done()
-    with _started(works, said, lock) as processes:
+    with _started(works, said, versions.lock) as processes:
         left = len(processes)
         while left:
             number, line = said.get()
@@ -104,7 +105,7 @@ def build(
                 if code := processes[number].wait():
                     raise OnefactError(f"a process that built {projection.model.name} ended with {code}")
             elif "at" in line:
-                on_advance((line["topic"], line["partition"]), line["at"])
+                versions.teller.advance((line["topic"], line["partition"]), line["at"])
             elif "away" in line:
                 raise ServiceAway(line["away"], line["error"])
             elif "error" in line:

@@ -6,7 +6,7 @@ import hashlib
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal, Protocol
@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from eventlog.digest import canonical, digest
 from eventlog.models import Feed, Key, Model, Row
 from eventlog.sink import Progress, Store
-from projections.folding import Touched
+from projections.folding import Keep, Touched
 from projections.keys import row_key
 
 SAMPLE_MAX = 10
@@ -29,7 +29,6 @@ EXPIRY_LOOKS = 3
 """At a row of a feed: an entry may expire between a look at the one version and a look at the other."""
 
 Kind = Literal["changed", "missing", "extra"]
-Keep = Callable[[Key], bool]
 
 
 class Folded(Protocol):

@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import datetime
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from confluent_kafka import Message
 
 from eventlog.codec import Codec
 from eventlog.collector import seldom_meanwhile
+from eventlog.envelope import parse_time
 from eventlog.errors import HandlerFailed, OnefactError, UnknownSchema
-from eventlog.models import Key
+from eventlog.memory import MemoryRows
+from eventlog.models import Key, Row
 from eventlog.operations import Change
-from eventlog.reader import LogReader, Unread
+from eventlog.reader import LogReader, Unread, headers_of
 from eventlog.roles import Projection
 from eventlog.settings import Settings
 from eventlog.sink import Progress
 from eventlog.steps import ProjectStep
 from eventlog.steps.project import Projected
-from projections.asof import time_of
 from projections.log import Tail
 
+MEMORY_RECORDS = 5_000
+"""Of a batch that is folded in memory."""
+
 Place = tuple[str, int]
+Keep = Callable[[Key], bool]
+"""Which rows count."""
 OnAdvance = Callable[[Place, int], None]
 """Told how far (the next offset) the fold has come in a partition."""
+
+
+def time_of(message: Message) -> datetime | None:
+    """A record's time; None where it cannot be read, which makes the record one for the dead letters."""
+    for name, value in reversed(headers_of(message)):
+        if name == "ce_time":
+            try:
+                return parse_time(value.decode()) if isinstance(value, bytes) else None
+            except ValueError:
+                return None
+    return None
+
+
+def stream_owns_rows(projection: Projection) -> bool:
+    """Whether the rows of a key come from the stream of that id alone: key and stream are the same column by name.
+
+    It is checked on every fact that is folded by stream, and given up where it does not hold.
+    """
+    column = projection.model.key[0]
+    types = [cls for source in projection.sources for cls in source.types]
+    return projection.model.columns[column] == "text" and all(cls.stream_field == column for cls in types)
 
 
 class Touched:
@@ -85,7 +113,7 @@ class Folding:
 
     def follow(self, settings: Settings) -> None:
         """From now on targets lie close to each other: stay with the log's end."""
-        self._tail = Tail(settings, self.at)
+        self._tail = Tail(settings, {place: self.at.get(place, 0) for place in self.places})
 
     def unfollow(self) -> None:
         """Let go of the log's end."""
@@ -127,7 +155,7 @@ class Folding:
                 touched.note(done.changes)
             self._take(place, done.changes, end)
 
-    def _projected(self, place: Place, messages: Iterable[Message]) -> Projected:
+    def _projected(self, place: Place, messages: Sequence[Message]) -> Projected:
         window = self._window
         kept = messages if window is None else [message for message in messages if window.holds(message)]
         records = [Unread(message) for message in kept]
@@ -156,3 +184,39 @@ class Folding:
 
     def _finish(self) -> None:
         """Raise what came of what ran."""
+
+
+class MemoryFold(Folding):
+    """A fold in this process's memory; of all rows, or of those that `keep` names."""
+
+    def __init__(
+        self,
+        projection: Projection,
+        codec: Codec,
+        log: LogReader,
+        *,
+        keep: Keep | None = None,
+        window: Window = EVERYTHING,
+        places: Collection[Place] | None = None,
+    ) -> None:
+        super().__init__(projection, codec, log, batch=MEMORY_RECORDS, window=window, places=places)
+        self.kept = MemoryRows(projection.model)
+        self._keep = keep
+
+    def rows(self) -> Iterator[Row]:
+        """Every row, as readers see it now."""
+        return self.kept.scan(_now())
+
+    def row(self, key: Key) -> Row | None:
+        """One row, as readers see it now."""
+        return self.kept.get(key, _now())
+
+    def _take(self, place: Place, changes: Mapping[Key, Change], following: int) -> None:
+        keep = self._keep
+        self.kept.apply(changes if keep is None else {key: change for key, change in changes.items() if keep(key)})
+        self.at[place] = following
+
+
+def _now() -> datetime:
+    # Entries of feeds expire by the clock, for whoever reads them.
+    return datetime.fromtimestamp(time.time(), UTC)

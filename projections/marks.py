@@ -76,16 +76,16 @@ def _path(settings: Settings, model: Model) -> Path:
 
 
 @contextmanager
-def alone(settings: Settings, model: Model) -> Iterator[int]:
+def alone(settings: Settings, model: Model, what: str = "replay") -> Iterator[int]:
     """Hold the model's lock in the home folder, which the system gives back however this process ends.
 
     What is yielded is the lock's file descriptor: processes that inherit it hold the lock too, as long as they live.
     """
-    path = _path(settings, model).with_suffix(".lock")
+    path = _path(settings, model).with_suffix(".lock" if what == "replay" else f".{what}.lock")
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise OnefactError(f"another replay of {model.name} runs; wait for it") from None
+            raise OnefactError(f"another {what} of {model.name} runs; wait for it") from None
         os.set_inheritable(file.fileno(), False)
         yield file.fileno()

@@ -8,50 +8,22 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from eventlog.codec import Codec
 from eventlog.digest import canonical
 from eventlog.errors import BadInput, OnefactError
-from eventlog.memory import MemoryRows
-from eventlog.models import Key, Row
-from eventlog.operations import Change
 from eventlog.position import Position
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
 from eventlog.roles import Catalog, Projection
 from eventlog.settings import Settings
 from eventlog.sink import Store
-from projections.compare import Comparer, Comparison, Difference, Keep, Kind, Moving, progress_of
+from projections.compare import Comparer, Comparison, Difference, Kind, Moving, progress_of
 from projections.finding import projection_of
-from projections.folding import Folding, Place
+from projections.folding import Keep, MemoryFold, Place
 from projections.stores import OpenStore, open_store
-
-BATCH_RECORDS = 5_000
-
-
-class MemoryFold(Folding):
-    """A fold in this process's memory; of all rows, or of those that `keep` names."""
-
-    def __init__(self, projection: Projection, codec: Codec, log: LogReader, keep: Keep | None = None) -> None:
-        super().__init__(projection, codec, log, batch=BATCH_RECORDS)
-        self._rows = MemoryRows(projection.model)
-        self._keep = keep
-
-    def rows(self) -> Iterator[Row]:
-        """Every row, as readers see it now."""
-        return self._rows.scan(_now())
-
-    def row(self, key: Key) -> Row | None:
-        """One row, as readers see it now."""
-        return self._rows.get(key, _now())
-
-    def _take(self, place: Place, changes: Mapping[Key, Change], following: int) -> None:
-        keep = self._keep
-        self._rows.apply(changes if keep is None else {key: c for key, c in changes.items() if keep(key)})
-        self.at[place] = following
 
 
 @dataclass(frozen=True)
@@ -157,7 +129,7 @@ class _Verifying:
     def _one(self, number: int, passes: int) -> Comparison:
         keep = None if passes == 1 else _part(number, passes)
         with LogReader(self._settings) as log:
-            fold = MemoryFold(self._projection, self._codec, log, keep)
+            fold = MemoryFold(self._projection, self._codec, log, keep=keep)
             try:
                 target = progress_of(self._store, self._model, self._version)
                 reached = dict.fromkeys(target, 0)
@@ -202,8 +174,3 @@ def _part(number: int, passes: int) -> Keep:
 def _added(one: str, other: str) -> str:
     """The digest of two sets of rows together."""
     return f"{(int(one or '0', 16) + int(other or '0', 16)) % (1 << 256):064x}"
-
-
-def _now() -> datetime:
-    # Entries of feeds expire by the clock, for whoever reads them.
-    return datetime.fromtimestamp(time.time(), UTC)

@@ -76,7 +76,7 @@ def replay(
     """
     from projections.replay import Paused
     from projections.replay import replay as run
-    from projections.replay import rollback as run_back
+    from projections.rollback import rollback as run_back
 
     if rollback and (until or since or fresh):
         raise BadInput("--rollback brings a version back that is there; it has no --from, --until or --fresh")

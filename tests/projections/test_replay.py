@@ -29,8 +29,9 @@ from eventlog.roles import Projection
 from projections.compare import Comparison
 from projections.marks import alone
 from projections.progress import ReplayProgress
-from projections.replay import Paused, replay, rollback
+from projections.replay import Paused, replay
 from projections.results import ReplayResult
+from projections.rollback import rollback
 from projections.verify import verify
 from tests.backing import until
 from tests.projections.conftest import START, Shop
