@@ -205,11 +205,11 @@ class MemoryFold(Folding):
 
     def rows(self) -> Iterator[Row]:
         """Every row, as readers see it now."""
-        return self.kept.scan(_now())
+        return self.kept.scan(now())
 
     def row(self, key: Key) -> Row | None:
         """One row, as readers see it now."""
-        return self.kept.get(key, _now())
+        return self.kept.get(key, now())
 
     def _take(self, place: Place, changes: Mapping[Key, Change], following: int) -> None:
         keep = self._keep
@@ -217,6 +217,6 @@ class MemoryFold(Folding):
         self.at[place] = following
 
 
-def _now() -> datetime:
+def now() -> datetime:
     # Entries of feeds expire by the clock, for whoever reads them.
     return datetime.fromtimestamp(time.time(), UTC)

@@ -7,22 +7,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deploy.cli.output import Json, print_json, print_table, say
+from deploy.cli.progress import ProgressBar
 from eventlog.errors import BadInput, OnefactError
 
 if TYPE_CHECKING:
     from projections.compare import Comparison, Difference
-    from projections.progress import ReplayProgress
     from projections.replay import ReplayResult
     from projections.verify import Verified
 
 INTERRUPTED = 130
-PARTITIONS_SHOWN_MAX = 24
-"""Of more than these a terminal shows the sum alone."""
 
 
 def register(app: typer.Typer) -> None:
@@ -31,32 +30,51 @@ def register(app: typer.Typer) -> None:
     app.command("verify")(verify)
 
 
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A read model; `onefact models` lists them.")]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME|POSITION",
+        help="Build a version as of this point beside the live one, for `read --version`; do not switch.",
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="TIME|POSITION", help="The same of the facts from this point on; those before are left out."
+    ),
+]
+WholeKey = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="Fold the live rows of this key anew, in place, and no others; once for each column, or A/B. "
+        "With --into: write its rows alone.",
+    ),
+]
+Into = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the rows into a Parquet file, and leave every version alone."),
+]
+ExpectChange = Annotated[
+    bool,
+    typer.Option(
+        "--expect-change",
+        "--accept-differences",
+        help="Switch although rows differ: the fold was changed on purpose. The difference is shown before.",
+    ),
+]
+
+
 def replay(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A read model; `onefact models` lists them.")],
+    model: Model,
     *,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME|POSITION",
-            help="Build a version as of this point beside the live one, for `read --version`; do not switch.",
-        ),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="TIME|POSITION",
-            help="The same of the facts from this point on; those before are left out.",
-        ),
-    ] = None,
-    expect_change: Annotated[
-        bool,
-        typer.Option(
-            "--expect-change",
-            "--accept-differences",
-            help="Switch although rows differ: the fold was changed on purpose. The difference is shown before.",
-        ),
-    ] = False,
+    until: Until = None,
+    since: Since = None,
+    key: WholeKey = None,
+    into: Into = None,
+    expect_change: ExpectChange = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --expect-change: do not ask before the switch.")] = False,
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Make the version live again that was live before the last switch.")
@@ -74,26 +92,37 @@ def replay(
     Exit code 1, and nothing switched, when they differ: the keys that differ are named. The version that was
     live stays until the next replay, for --rollback. Ctrl-C and SIGTERM pause: the same command goes on.
     """
+    if rollback and (until or since or fresh or key or into):
+        raise BadInput("--rollback brings a version back that is there; it takes no part of the log, and no key")
+    if into is not None:
+        _write_file(model, into, key, since, until, as_json=as_json)
+    elif key is not None and (until or since):
+        raise BadInput("live rows stand where their model does: --key takes --from or --until only with --into")
+    elif key is not None:
+        _mend(model, key, as_json=as_json)
+    else:
+        options = {"since": since, "until": until, "fresh": fresh, "workers": workers}
+        _replay(model, options, expect_change=expect_change, sure=yes, rollback=rollback, as_json=as_json)
+
+
+def _replay(
+    model: str, options: dict[str, Any], *, expect_change: bool, sure: bool, rollback: bool, as_json: bool
+) -> None:
     from projections.replay import Paused
     from projections.replay import replay as run
     from projections.rollback import rollback as run_back
 
-    if rollback and (until or since or fresh):
-        raise BadInput("--rollback brings a version back that is there; it has no --from, --until or --fresh")
-    with _progress_bar(quiet=as_json) as bar, _terminated_as_interrupted():
+    with ProgressBar(quiet=as_json) as bar, _terminated_as_interrupted():
         try:
             if rollback:
                 result = run_back(model, accept_differences=expect_change, on_progress=bar.show)
             else:
                 result = run(
                     model,
-                    since=since,
-                    until=until,
                     accept_differences=expect_change,
-                    on_difference=lambda found: bar.hidden(lambda: _confirmed(found, sure=yes or as_json)),
-                    fresh=fresh,
-                    workers=workers,
+                    on_difference=lambda found: bar.hidden(lambda: _confirmed(found, sure=sure, quiet=as_json)),
                     on_progress=bar.show,
+                    **options,
                 )
         except Paused as paused:
             sys.stderr.write(f"{paused}\n")
@@ -128,7 +157,7 @@ def verify(
 
     found = []
     for model in models or _all_models():
-        with _progress_bar(quiet=as_json) as bar:
+        with ProgressBar(quiet=as_json) as bar:
             found.append(run(model, passes=passes, on_progress=lambda done, total: bar.count("folding", done, total)))
         if not as_json:
             _print_verified(found[-1])
@@ -136,6 +165,41 @@ def verify(
         print_json([asdict(each) for each in found])
     if not all(each.identical for each in found):
         raise typer.Exit(1)
+
+
+def _words(model: str, key: list[str]) -> Any:
+    from eventlog.discovery import catalog
+    from projections.finding import projection_of
+    from projections.keys import from_words
+
+    return from_words(projection_of(catalog(), model).model, key)
+
+
+def _mend(model: str, key: list[str], *, as_json: bool) -> None:
+    from projections.mending import mend
+
+    done = mend(model, _words(model, key))
+    if as_json:
+        print_json(asdict(done))
+        return
+    where = f"version {done.version}, at {done.position}"
+    if not done.mended:
+        say(f"{model} {'/'.join(key)} is what {done.records:,} records say: {where}")
+        return
+    say(f"{len(done.mended):,} rows of {model} written anew from {done.records:,} records: {where}")
+    print_differences(done.mended, len(done.mended))
+
+
+def _write_file(
+    model: str, path: Path, key: list[str] | None, since: str | None, until: str | None, *, as_json: bool
+) -> None:
+    from projections.export import export
+
+    done = export(model, path, key=_words(model, key) if key else (), since=since, until=until)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        say(f"{done.rows:,} rows of {model} in {done.path}, {done.seconds:.1f} s")
 
 
 def _all_models() -> list[str]:
@@ -191,9 +255,9 @@ def _print_rollback(result: ReplayResult) -> None:
         say(f"it stands where the other one did, at {result.position}")
 
 
-def _confirmed(found: Comparison, *, sure: bool) -> bool:
+def _confirmed(found: Comparison, *, sure: bool, quiet: bool) -> bool:
     """Show what differs, and ask where there is somebody to ask."""
-    if sure and not sys.stdout.isatty():
+    if quiet:
         return True
     say(f"{_counted(found)}:")
     print_differences(found.sample, found.differing)
@@ -247,53 +311,3 @@ def _terminated_as_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-class _progress_bar:  # noqa: N801 - used as a function
-    """Shows a replay on a terminal: offsets, rate, time left, and where each partition is."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-        )
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=quiet, transient=False)
-        self._task = self._bar.add_task("building", total=None, speed="")
-        self._partitions: dict[tuple[str, int], Any] = {}
-
-    def __enter__(self) -> _progress_bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def hidden(self, ask: Any) -> Any:
-        """Run something that talks on the terminal itself."""
-        self._bar.stop()
-        try:
-            return ask()
-        finally:
-            self._bar.start()
-
-    def count(self, what: str, done: int, total: int) -> None:
-        """So much of a whole."""
-        self._bar.update(self._task, description=what, completed=done, total=total)
-
-    def show(self, progress: ReplayProgress) -> None:
-        """Where a replay is."""
-        speed = f"{progress.rate:,.0f}/s, {progress.seconds_left:.0f} s left" if progress.phase == "building" else ""
-        self.count(progress.phase, progress.done, progress.total)
-        self._bar.update(self._task, speed=speed)
-        if len(progress.partitions) > PARTITIONS_SHOWN_MAX:
-            return
-        for place, (at, end) in sorted(progress.partitions.items()):
-            if place not in self._partitions:
-                self._partitions[place] = self._bar.add_task(f"  {place[0]}:{place[1]}", total=end, speed="")
-            self._bar.update(self._partitions[place], completed=at, total=end)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,16 +22,13 @@ from eventlog.models import Model
 from eventlog.position import Position
 from eventlog.reader import LogReader
 from eventlog.roles import Projection
-from projections.compare import Comparison
-from projections.marks import alone
 from projections.progress import ReplayProgress
-from projections.replay import Paused, replay
+from projections.replay import replay
 from projections.results import ReplayResult
 from projections.rollback import rollback
 from projections.verify import verify
-from tests.backing import until
 from tests.projections.conftest import START, Shop
-from tests.projections.shop import CATALOG, EVENTS, GIFTS, ITEMS, JOURNAL, RANKING, SHELF, STOCK, Counted
+from tests.projections.shop import CATALOG, EVENTS, ITEMS, JOURNAL, RANKING, SHELF, STOCK, Counted
 
 ROOT = Path(__file__).parents[2]
 _ITEMS = itertools.cycle("abcdefg")
@@ -219,102 +212,6 @@ def test_the_version_that_was_live_stays_until_the_next_replay(shop: Shop) -> No
     assert shop.reader.store("shop_items").versions(ITEMS.model) == [second.version, third.version]
 
 
-PROGRAM = (
-    "from projections.replay import replay\nfrom tests.projections.shop import CATALOG\n"
-    "replay('shop_shelf', catalog=CATALOG, workers=%d, on_progress=lambda p: print(p.phase, p.done, flush=True))\n"
-)
-
-
-def killed_while_building(shop: Shop, workers: int) -> None:
-    """A replay of the shelf in a process of its own, killed once it has built something."""
-    env = os.environ | {f"ONEFACT_{name.upper()}": str(v) for name, v in shop.settings.model_dump().items()}
-    command = [sys.executable, "-c", PROGRAM % workers]
-    killed = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
-    assert killed.stdout is not None
-    for line in killed.stdout:
-        if int(line.split()[1]) > 0:
-            break
-    with pytest.raises(OnefactError, match="another replay of shop_shelf runs"):
-        rebuild(shop, SHELF)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    killed.stdout.close()
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_killed_in_the_middle_the_live_one_is_untouched_and_the_next_replay_goes_on(shop: Shop, workers: int) -> None:
-    fill(shop, 30_000)
-    shop.apply(SHELF, batch=2000)
-    before = live(shop, SHELF.model)
-    killed_while_building(shop, workers)
-    store = shop.reader.store("shop_shelf")
-    begun = max(store.versions(SHELF.model))
-    assert begun > before[0], "it was killed before it began"
-    assert live(shop, SHELF.model) == before
-    # Processes that it had started hold its lock until they have noticed.
-    until(lambda: _free(shop), "its processes have ended")
-    stood = sum(store.progress(SHELF.model, begun).values())
-    assert stood, "nothing was committed before it was killed"
-    seen: list[ReplayProgress] = []
-    result = rebuild(shop, SHELF, on_progress=seen.append, workers=workers)
-    assert (result.identical, result.version) == (True, begun)
-    assert sum(Position.parse(result.began_at).offsets.values()) == stood
-    total = sum(store.progress(SHELF.model).values())
-    assert result.records <= total - stood, "it folded again what was folded"
-    assert store.versions(SHELF.model) == [before[0], result.version]
-    assert {place for p in seen for place in p.partitions} == set(store.progress(SHELF.model))
-    assert all(at == end for at, end in seen[-1].partitions.values())
-
-
-def _free(shop: Shop) -> bool:
-    try:
-        with alone(shop.settings, SHELF.model):
-            return True
-    except OnefactError:
-        return False
-
-
-def test_another_fold_does_not_go_on_with_what_was_begun(shop: Shop) -> None:
-    fill(shop, 30_000)
-    shop.apply(SHELF, batch=2000)
-    store = shop.reader.store("shop_shelf")
-
-    def stop(progress: ReplayProgress) -> None:
-        if progress.phase == "building" and progress.done:
-            raise KeyboardInterrupt
-
-    with pytest.raises(Paused, match="the same command goes on from there"):
-        rebuild(shop, SHELF, on_progress=stop)
-    begun = max(store.versions(SHELF.model))
-
-    def other(event: Counted, meta: object) -> Iterator[object]:
-        yield from SHELF.on(event, meta)  # type: ignore[arg-type,misc]
-
-    catalog = replace(CATALOG, projections=(replace(SHELF, on=other),))  # type: ignore[arg-type]
-    result = replay("shop_shelf", shop.settings, catalog=catalog)
-    assert (result.identical, result.began_at) == (True, "")
-    assert begun not in store.versions(SHELF.model) or result.version == begun
-    with pytest.raises(Paused):
-        rebuild(shop, SHELF, on_progress=stop)
-    assert rebuild(shop, SHELF, fresh=True).began_at == ""
-
-
-def test_interrupted_from_the_keyboard_it_stays_and_goes_on(shop: Shop) -> None:
-    fill(shop)
-    shop.apply(STOCK)
-    before = live(shop, STOCK.model)
-
-    def interrupt(progress: ReplayProgress) -> None:
-        if progress.phase == "comparing":
-            raise KeyboardInterrupt
-
-    with pytest.raises(Paused):
-        rebuild(shop, STOCK, on_progress=interrupt)
-    assert live(shop, STOCK.model) == before
-    result = rebuild(shop, STOCK)
-    assert (result.identical, result.switched, result.records) == (True, True, 0)
-
-
 def test_poison_is_passed_over_and_counted_and_not_written_down_again(shop: Shop) -> None:
     name = fill(shop)
     producer = Producer({"bootstrap.servers": shop.settings.kafka, "log_level": 0})
@@ -404,28 +301,6 @@ def back(shop: Shop, projection: Projection, **options: object) -> ReplayResult:
     return rollback(projection.model.name, shop.settings, catalog=CATALOG, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("projection", [STOCK, SHELF], ids=lambda p: p.model.store)
-def test_a_rollback_brings_the_old_version_to_where_the_live_one_is(shop: Shop, projection: Projection) -> None:
-    name, model = fill(shop), projection.model
-    shop.apply(projection)
-    first = rebuild(shop, projection)
-    shop.count(f"{name}-0", "tea", "5")
-    shop.apply(projection)
-    now = live(shop, model)[1]
-    result = back(shop, projection)
-    assert (result.version, result.previous, result.switched) == (first.previous, first.version, True)
-    assert result.records == 1
-    assert Position.parse(result.began_at) == Position.parse(first.position)
-    assert live(shop, model) == (first.previous, now)
-    shop.count(f"{name}-0", "tea", "2")
-    shop.apply(projection)  # live went on with the old one
-    now = live(shop, model)[1]
-    again = back(shop, projection)
-    assert (again.version, again.records) == (first.version, 1)
-    assert live(shop, model) == (first.version, now)
-    assert rebuild(shop, projection).identical
-
-
 def test_a_rollback_under_load_loses_nothing(shop: Shop) -> None:
     name = shop.name()
     shop.count(name, "tea", "1")
@@ -442,47 +317,6 @@ def test_a_rollback_under_load_loses_nothing(shop: Shop) -> None:
         (results[0].previous, results[0].version),
     }
     assert rebuild(shop, SHELF).identical
-
-
-def test_a_rollback_after_a_change_needs_the_code_of_then(shop: Shop) -> None:
-    name = fill(shop)
-    shop.apply(ITEMS)
-
-    def doubled(event: Counted, meta: object) -> Iterator[object]:
-        for operation in ITEMS.on(event, meta):  # type: ignore[arg-type]
-            yield operation._replace(values={"quantity": event.quantity * 2}) if event.item == "b" else operation
-
-    changed = replace(CATALOG, projections=(replace(ITEMS, on=doubled),))  # type: ignore[arg-type]
-    shown: list[Comparison] = []
-
-    def look(found: Comparison) -> bool:
-        assert live(shop, ITEMS.model)[0] != max(shop.reader.store("shop_items").versions(ITEMS.model))
-        shown.append(found)
-        return len(shown) > 1
-
-    refused = replay("shop_items", shop.settings, catalog=changed, accept_differences=True, on_difference=look)
-    assert not refused.switched, "who was shown the difference said no"
-    old = live(shop, ITEMS.model)
-    switched = replay("shop_items", shop.settings, catalog=changed, accept_differences=True, on_difference=look)
-    assert (switched.switched, switched.records) == (True, 0), "what was refused is gone on with"
-    assert [(d.key, d.kind, d.columns) for d in shown[1].sample] == [(("b",), "changed", ["quantity"])]
-    assert shown[1].counts == {"changed": 1}
-    assert rollback("shop_items", shop.settings, catalog=changed).version == old[0], "nothing came since"
-    assert live(shop, ITEMS.model) == old
-    rollback("shop_items", shop.settings, catalog=changed)
-    shop.count(name, "b", "7")
-    with pytest.raises(OnefactError, match=r"was folded by other code than is installed here.*--expect-change"):
-        rollback("shop_items", shop.settings, catalog=changed)
-    assert live(shop, ITEMS.model)[0] == switched.version
-    shop.apply(ITEMS)
-    assert back(shop, ITEMS).version == old[0], "the code of then may bring it up"
-    assert rebuild(shop, ITEMS).identical
-
-
-def test_nothing_to_roll_back_to(shop: Shop) -> None:
-    shop.apply(GIFTS)
-    with pytest.raises(NotFound, match="no version of shop_gifts beside"):
-        back(shop, GIFTS)
 
 
 def test_a_replay_writes_nothing_to_the_log(shop: Shop) -> None:

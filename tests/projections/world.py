@@ -19,7 +19,7 @@ from eventlog.settings import Settings
 from eventlog.sink import Progress
 from eventlog.steps import ProjectStep
 from eventlog.topics import Topic
-from projections import asof, checkpoints, export, folding, lineage, replay, rollback, verify, versions
+from projections import asof, checkpoints, export, folding, lineage, mending, replay, rollback, verify, versions
 from projections.stores.memory import MemoryStore
 from tests.laws.registry import MemorySchemas
 
@@ -174,7 +174,7 @@ class World:
 
     def patch(self, patched: pytest.MonkeyPatch) -> None:
         """Let every module that reads the log or asks a service have this world's."""
-        for module in (asof, checkpoints, export, lineage, replay, rollback, verify):
+        for module in (asof, checkpoints, export, lineage, mending, replay, rollback, verify):
             patched.setattr(module, "LogReader", lambda *_: MemoryLog(self.records))
         for module in (asof, checkpoints, export, verify, versions):
             patched.setattr(module, "Registry", self._registry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from operator import itemgetter
@@ -15,11 +15,12 @@ import msgspec
 
 from eventlog.errors import NotFound, OnefactError, ServiceAway
 from eventlog.models import Feed, Key, Model, Row, SortedSet, Timeline
+from eventlog.operations import Change
 from eventlog.sink import Progress
 from projections.stores._versions import FIRST_VERSION, moved
 from projections.stores.redis._connection import Argument, answering, connect
 from projections.stores.redis._layout import Layout
-from projections.stores.redis._scripts import CREATE, DROP, LISTS, PREPARE, PROGRESS, RANGE, ROWS, SWITCH, TIMES
+from projections.stores.redis._scripts import AMEND, CREATE, DROP, LISTS, PREPARE, PROGRESS, RANGE, ROWS, SWITCH, TIMES
 from projections.stores.redis._sink import RedisSink
 
 SCAN_KEYS = 2_000
@@ -135,12 +136,23 @@ class RedisStore:
         return int(CREATE(self._client, [layout.base], layout.declared()))
 
     def switch(self, model: Model, version: int, progress: Progress) -> bool:
-        wanted = {f"{topic}:{partition}": str(n) for (topic, partition), n in moved(progress).items()}
-        arguments: list[Argument] = [str(version), msgspec.msgpack.encode(wanted), str(len(wanted)), uuid.uuid4().hex]
-        done = SWITCH(self._client, [self._layout(model).base], arguments)
+        done = SWITCH(self._client, [self._layout(model).base], self._standing(version, progress))
         if done < 0:
             raise NotFound(f"read model {model.name} has no version {version}")
         return bool(done)
+
+    def amend(self, model: Model, changes: Mapping[Key, Change], progress: Progress) -> bool:
+        layout, live = self._layout(model), self.live_version(model)
+        batch = RedisSink(self._url, layout, "", 0, live).packed(live, changes)
+        prefix = layout.prefix(live)
+        keys = [layout.base, f"{prefix}scores", f"{prefix}exact"]
+        return bool(AMEND(self._client, keys, [*self._standing(live, progress), batch]))
+
+    @staticmethod
+    def _standing(version: int, progress: Progress) -> list[Argument]:
+        """A version, the live one's progress as it must be, and a new fence."""
+        wanted = {f"{topic}:{partition}": str(n) for (topic, partition), n in moved(progress).items()}
+        return [str(version), msgspec.msgpack.encode(wanted), str(len(wanted)), uuid.uuid4().hex]
 
     def drop_version(self, model: Model, version: int) -> None:
         layout = self._layout(model)
