@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -76,54 +75,6 @@ def test_a_rebuilt_model_is_identical_and_goes_live(shop: Shop, projection: Proj
         {place: n for place, n in store.progress(projection.model).items() if n}
     )
     shop.apply(projection)  # goes on from where the rebuilt one is
-
-
-@pytest.mark.parametrize("projection", [STOCK, SHELF], ids=lambda p: p.model.store)
-def test_rebuilt_under_load_readers_see_neither_failure_nor_mixture(shop: Shop, projection: Projection) -> None:
-    name, model = shop.name(), projection.model
-    stop = threading.Event()
-    failures: list[object] = []
-    reads = [0]
-    shop.count(name, "tea", "1")
-    shop.apply(projection)
-
-    def watch() -> None:
-        last = 0
-        key = (name, "tea") if projection is STOCK else name
-        while not stop.is_set():
-            try:
-                row = shop.reader.read(model.name, key)
-                assert isinstance(row, dict), row
-                facts = row["facts"]
-                told = row["quantity"] if projection is STOCK else row["version"]
-                assert facts == told, row
-                assert facts >= last, f"{facts} after {last}"
-                last = facts
-                reads[0] += 1
-            except Exception as error:
-                failures.append(error)
-                return
-
-    def produce() -> None:
-        shop.append([(Counted(shop=name, item="tea", quantity=Decimal(1)), START) for _ in range(40)])
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        with shop.writing(projection, produce):
-            results = [rebuild(shop, projection) for _ in range(4)]
-    finally:
-        stop.set()
-        watcher.join()
-    assert not failures, failures[0]
-    assert reads[0] > 100
-    assert all(result.identical and result.switched for result in results)
-    assert len({result.version for result in results}) == 4
-    version, now = live(shop, model)
-    assert version == results[-1].version
-    result = rebuild(shop, projection)
-    assert result.identical
-    assert result.digest_rebuilt == now
 
 
 def spoil(shop: Shop, projection: Projection, key: str) -> None:
@@ -299,24 +250,6 @@ def test_a_model_that_nobody_knows(shop: Shop) -> None:
 
 def back(shop: Shop, projection: Projection, **options: object) -> ReplayResult:
     return rollback(projection.model.name, shop.settings, catalog=CATALOG, **options)  # type: ignore[arg-type]
-
-
-def test_a_rollback_under_load_loses_nothing(shop: Shop) -> None:
-    name = shop.name()
-    shop.count(name, "tea", "1")
-    shop.apply(SHELF)
-    rebuild(shop, SHELF)
-
-    def produce() -> None:
-        shop.append([(Counted(shop=name, item="tea", quantity=Decimal(1)), START) for _ in range(40)])
-
-    with shop.writing(SHELF, produce):
-        results = [back(shop, SHELF) for _ in range(4)]
-    assert {(r.version, r.previous) for r in results} == {
-        (results[0].version, results[0].previous),
-        (results[0].previous, results[0].version),
-    }
-    assert rebuild(shop, SHELF).identical
 
 
 def test_a_replay_writes_nothing_to_the_log(shop: Shop) -> None:
