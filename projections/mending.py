@@ -63,17 +63,24 @@ def mend(
         wanted = key_of(model, list(key) if isinstance(key, list | tuple) else key)
         if not wanted:
             raise BadInput(f"which rows of {model.name}? Give a key, or the first columns of one")
+        if isinstance(wanted[0], str) and stream_owns_rows(versions.projection):
+            # The stream's own facts tell whether all is well. What is written comes of every fact: others may write
+            # to its rows, which only they show.
+            own = _KeyFold(versions.projection, versions.codec, log, wanted, stream=wanted[0].encode())
+            try:
+                return _mend(versions, own, wanted, write=False)
+            except _Differs:
+                pass
+            finally:
+                own.unfollow()
         fold = _KeyFold(versions.projection, versions.codec, log, wanted)
         try:
-            return _mend(versions, fold, wanted)
-        except _Shared:
-            fold = _KeyFold(versions.projection, versions.codec, log, wanted, shared=True)
-            return _mend(versions, fold, wanted)
+            return _mend(versions, fold, wanted, write=True)
         finally:
             fold.unfollow()
 
 
-def _mend(versions: Versions, fold: _KeyFold, wanted: Key) -> Mended:
+def _mend(versions: Versions, fold: _KeyFold, wanted: Key, *, write: bool) -> Mended:
     model, store = versions.projection.model, versions.store
     deadline = Deadline(SWITCH_TIMEOUT_S)
     while True:
@@ -81,6 +88,8 @@ def _mend(versions: Versions, fold: _KeyFold, wanted: Key) -> Mended:
         fold.fold({place: end for place, end in vector.items() if place in fold.places})
         fold.follow_once(versions.settings)
         differing = _differing(store, versions.live, fold, wanted)
+        if differing and not write:
+            raise _Differs
         changes = {each.key: fold.whole(each.key) for each in differing}
         if not differing or store.amend(model, changes, vector):
             seconds = round(time.monotonic() - versions.started, 3)
@@ -103,22 +112,21 @@ def _text(row: Row | None) -> bytes | None:
     return None if row is None else canonical(row)
 
 
-class _Shared(Exception):
-    """A fact of the key's stream changes rows of others, so others' facts may change the key's."""
+class _Differs(Exception):
+    """The rows are not what the stream's own facts say; or the model moved on, or others write to them."""
 
 
 class _KeyFold(Folding):
-    """Of the rows whose key begins so: each as one change from nothing. Other streams' facts are not even decoded."""
+    """Of the rows whose key begins so: each as one change from nothing; of one stream's facts, or of all."""
 
     def __init__(
-        self, projection: Projection, codec: Codec, log: LogReader, wanted: Key, *, shared: bool = False
+        self, projection: Projection, codec: Codec, log: LogReader, wanted: Key, *, stream: bytes | None = None
     ) -> None:
         self._wanted = wanted
-        self._stream: bytes | None = None
+        self._stream = stream
         places: list[Place] | None = None
-        if not shared and isinstance(wanted[0], str) and stream_owns_rows(projection):
-            self._stream = wanted[0].encode()
-            places = [(topic.name, partition_of(self._stream, topic.partitions)) for topic in projection.sources]
+        if stream is not None:
+            places = [(topic.name, partition_of(stream, topic.partitions)) for topic in projection.sources]
         super().__init__(projection, codec, log, batch=MEMORY_RECORDS, places=places)
         self._changes: dict[Key, Change] = {}
         self._following = False
@@ -160,6 +168,4 @@ class _KeyFold(Folding):
         for key, change in changes.items():
             if key[: len(wanted)] == wanted:
                 self._changes.setdefault(key, Change()).follow(change)
-            elif self._stream is not None and key[0] != wanted[0]:
-                raise _Shared
         self.at[place] = following

@@ -25,7 +25,7 @@ from projections import asof as asof_module
 from projections.checkpoints import Checkpointed, checkpoint, checkpoints_of
 from projections.fingerprint import fold_of
 from projections.folding import time_of
-from tests.projections.kinds import ITEMS, KINDS, LAST, OPEN, SHELF, STOCK
+from tests.projections.kinds import ITEMS, KINDS, LAST, SHELF, STOCK
 from tests.projections.shop import EVENTS, GIFTS, JOURNAL, Counted
 from tests.projections.world import MemoryLog, World
 
@@ -36,14 +36,14 @@ FACTS = 400
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Facts a minute apart; one in ten has a time of up to an hour before."""
+    """Facts a minute apart; one in twenty has a time of up to an hour before, one in twenty is ahead."""
     made = World(tmp_path, KINDS)
     made.patch(monkeypatch)
     # One file for a few rows, so that there are several in a checkpoint.
     monkeypatch.setattr("eventlog.archive.checkpoints.BUCKET_ROWS", 20)
     rng = random.Random(20)
     for number in range(FACTS):
-        back = rng.randrange(60) if rng.random() < 0.1 else 0
+        back = rng.choice((rng.randrange(60), -100)) if rng.random() < 0.1 else 0
         fact = Counted(shop=rng.choice(SHOPS), item=rng.choice("abcdef"), quantity=Decimal(rng.randrange(-8, 20)) / 4)
         made.append(EVENTS, fact, START + timedelta(minutes=number - back))
     return made
@@ -117,25 +117,25 @@ def test_it_is_read_from_the_nearest_one(world: World) -> None:
 
 
 def test_the_next_run_goes_on_where_the_last_one_was(world: World) -> None:
-    first = made(world, OPEN, every=90)
+    first = made(world, STOCK, every=90)
     assert (first.made, first.offsets) == (4, 360)
-    again = made(world, OPEN, every=90)
+    again = made(world, STOCK, every=90)
     assert (again.made, again.records) == (0, 0)
     with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
-        tail = reader.read("shop_open", as_of=START + timedelta(days=9))
+        tail = reader.read("shop_stock", as_of=START + timedelta(days=9))
         for number in range(150):
             fact = Counted(shop=SHOPS[number % 9], item="ab"[number % 2], quantity=Decimal(1 - number % 5))
             world.append(EVENTS, fact, START + timedelta(minutes=FACTS + number))
-        assert reader.read("shop_open", as_of=START + timedelta(days=9)) != tail
-        reader.read("shop_open", "s1", as_of=START + timedelta(days=9))  # reads on past the last checkpoint
-        later = made(world, OPEN, every=90)
+        assert reader.read("shop_stock", as_of=START + timedelta(days=9)) != tail
+        reader.read("shop_stock", "s1", as_of=START + timedelta(days=9))  # reads on past the last checkpoint
+        later = made(world, STOCK, every=90)
         assert (later.made, later.checkpoints, later.offsets, later.records) == (2, 6, 540, 180)
         # The same reader: what it had read as the log's end now has a checkpoint in the middle.
-        for point in points(world, 3):
-            wanted = folded(world, OPEN, point)
-            assert sorted(map(canonical, reader.read("shop_open", as_of=point))) == wanted
-            rows = [row for row in reader.read("shop_open", as_of=point) if row["shop"] == "s1"]
-            assert reader.read("shop_open", "s1", as_of=point) == rows
+        late = [START + timedelta(minutes=minute) for minute in range(340, 600, 15)]
+        for point in (*points(world, 3), *late):
+            whole = reader.read("shop_stock", as_of=point)
+            assert sorted(map(canonical, whole)) == folded(world, STOCK, point)
+            assert reader.read("shop_stock", "s1", as_of=point) == [row for row in whole if row["shop"] == "s1"], point
 
 
 def test_another_fold_has_none_of_its_own(world: World) -> None:
