@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventlog.codec import Codec
 from eventlog.envelope import Record
-from eventlog.errors import HandlerFailed, OnefactError, UnknownSchema
+from eventlog.errors import HandlerFailed, OnefactError, ServiceAway, UnknownSchema
 from eventlog.memory import MemoryRows
 from eventlog.models import Key, Value
 from eventlog.operations import Change
@@ -26,7 +26,7 @@ from eventlog.settings import Settings
 from eventlog.steps import ProjectStep
 from eventlog.topics import Topic
 from projections.checkpoints import Base, base_of, checkpoints_of
-from projections.folding import stream_owns_rows, time_of
+from projections.folding import HistoryGone, check_start, stream_owns_rows, time_of
 from projections.lineage import Deadline, Lineage
 from projections.points import Point
 
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 
 KEPT_FACTS_MAX = 200_000
 """Facts whose changes are kept for the next read, over all streams."""
-
-
-class HistoryGone(OnefactError):
-    """The log no longer holds what a fold up to that point would need."""
 
 
 class Fact(NamedTuple):
@@ -200,13 +196,21 @@ class Histories:
         if name not in self._checkpoints:
             self._checkpoints[name] = checkpoints_of(projection, self._settings)
         kept = self._checkpoints[name]
-        if kept is not None:
-            index = kept.index()
+        index = None if kept is None else self._index(kept, name)
+        if index is not None:
             for topic in index.topics.keys() - self._topic_ids.keys():
                 self._topic_ids[topic] = log.topic_id(topic)
             if all(self._topic_ids[topic] == known for topic, known in index.topics.items()):
                 return Began(base_of(index, places, point, limits), index.owned, kept, index)
         return Began(Base(0, {place: [(0, None)] for place in places}))
+
+    def _index(self, kept: Checkpoints, name: str) -> Index | None:
+        """What checkpoints there are; where the object store is away, the log has everything they have."""
+        try:
+            return kept.index()
+        except ServiceAway:
+            self._checkpoints[name] = None
+            return None
 
     def _read_on(self, projection: Projection, stretch: Stretch, raw: bytes, history: History) -> Iterator[Fact]:
         """The stream's facts of a stretch that were not read before."""
@@ -218,7 +222,7 @@ class Histories:
         step = ProjectStep(projection, source, codec)
         low, high = log.bounds(source.name, partition)
         end = high if last is None else last
-        _check_start(source, partition, low, begin)
+        check_start(source, partition, low, begin)
         if place.next >= end:
             return
         following = place.next
@@ -253,7 +257,7 @@ class Histories:
         source, partition, begin, last = stretch
         step = ProjectStep(projection, source, codec)
         low, high = log.bounds(source.name, partition)
-        _check_start(source, partition, low, begin)
+        check_start(source, partition, low, begin)
         end = high if last is None else last
         limit = end if limit is None else limit
         # Where older records may be gone, only the next one of a key tells.
@@ -330,11 +334,6 @@ def _apply(
 
 def _included(time: datetime | None, point: Point) -> bool:
     return isinstance(point, Position) or time is None or time <= point
-
-
-def _check_start(source: Topic, partition: int, low: int, begin: int) -> None:
-    if low > begin and not source.compacted:
-        raise HistoryGone(f"the log of {source.name}, partition {partition}, begins at {low}; what was before is gone")
 
 
 def _compacted(projection: Projection, source: Topic) -> HistoryGone:

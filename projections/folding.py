@@ -22,6 +22,7 @@ from eventlog.settings import Settings
 from eventlog.sink import Progress
 from eventlog.steps import ProjectStep
 from eventlog.steps.project import Projected
+from eventlog.topics import Topic
 from projections.log import Tail
 
 MEMORY_RECORDS = 5_000
@@ -53,6 +54,16 @@ def stream_owns_rows(projection: Projection) -> bool:
     column = projection.model.key[0]
     types = [cls for source in projection.sources for cls in source.types]
     return projection.model.columns[column] == "text" and all(cls.stream_field == column for cls in types)
+
+
+class HistoryGone(OnefactError):
+    """The log no longer holds what a fold would need."""
+
+
+def check_start(source: Topic, partition: int, low: int, begin: int) -> None:
+    """Raise `HistoryGone` where a fold that begins there would miss facts: what compaction removed is no loss."""
+    if low > begin and not source.compacted:
+        raise HistoryGone(f"the log of {source.name}, partition {partition}, begins at {low}; what was before is gone")
 
 
 class Touched:
@@ -124,12 +135,15 @@ class Folding:
     def fold(self, target: Progress, *, touched: Touched | None = None, on_advance: OnAdvance | None = None) -> None:
         """Bring it to exactly the target; `touched` notes the rows that changed.
 
-        Raises `OnefactError` where a fact cannot be folded.
+        Raises `OnefactError` where a fact cannot be folded, `HistoryGone` where neither log nor archive has it.
         """
         ranges = {place: (self.at.get(place, 0), end) for place, end in target.items() if end > self.at.get(place, 0)}
         unknown = ranges.keys() - set(self.places)
         if unknown:
             raise OnefactError(f"{self.model.name} has progress in {sorted(unknown)}, which it does not read")
+        if self._tail is None:
+            for (topic, partition), (begin, _) in ranges.items():
+                check_start(self._steps[topic].source, partition, self._log.bounds(topic, partition)[0], begin)
         waiting: dict[Place, list[Message]] = {place: [] for place in ranges}
         ends = {place: end for place, (_, end) in ranges.items()}
         try:

@@ -113,7 +113,10 @@ class Checkpoints:
 
     def index(self) -> Index:
         """What there is now; empty where nothing is."""
-        name = max((key for key, _ in self._objects.keys(f"{self._prefix}/index-")), default=None)
+        try:
+            name = max((key for key, _ in self._objects.keys(f"{self._prefix}/index-")), default=None)
+        except NotFound:  # there is not even a bucket
+            name = None
         if name is None:
             return Index()
         with self._lock:
@@ -199,6 +202,7 @@ class Checkpoints:
 
     def remove(self, *, others: bool) -> int:
         """Remove all of this fold, or those of all `others`; the number of objects. Nothing is lost but time."""
+        self._objects.have_bucket()
         removed = 0
         prefix = f"{self._base}/" if others else f"{self._prefix}/"
         # The indexes first: what they name must be there.

@@ -14,7 +14,7 @@ import pytest
 
 from eventlog.archive.checkpoints import Damaged, chain
 from eventlog.digest import canonical
-from eventlog.errors import BadInput
+from eventlog.errors import BadInput, ServiceAway
 from eventlog.memory import MemoryRows
 from eventlog.position import Position
 from eventlog.reader import to_record
@@ -27,7 +27,7 @@ from projections.fingerprint import fold_of
 from projections.folding import time_of
 from tests.projections.kinds import ITEMS, KINDS, LAST, SHELF, STOCK
 from tests.projections.shop import EVENTS, GIFTS, JOURNAL, Counted
-from tests.projections.world import MemoryLog, World
+from tests.projections.world import MemoryLog, MemoryObjects, World
 
 START = datetime.fromisoformat("2026-03-01T09:00:00+00:00")
 SHOPS = [f"s{number}" for number in range(9)]
@@ -167,6 +167,18 @@ def test_of_another_log_none_is_used(world: World, monkeypatch: pytest.MonkeyPat
     with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
         assert sorted(map(canonical, reader.read("shop_stock", as_of=point))) == folded(world, STOCK, point)
     assert made(world, STOCK, every=50).checkpoints == sum(map(len, world.records.values())) // 50
+
+
+def test_where_the_object_store_is_away_the_log_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(world, SHELF)
+    point = START + timedelta(minutes=90)
+
+    def away(*_: object) -> None:
+        raise ServiceAway("s3", "gone")
+
+    monkeypatch.setattr(MemoryObjects, "keys", away)
+    with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
+        assert sorted(map(canonical, reader.read("shop_shelf", as_of=point))) == folded(world, SHELF, point)
 
 
 def test_a_file_that_was_altered_or_is_gone_is_named(world: World) -> None:

@@ -18,6 +18,7 @@ from eventlog.operations import Add, Change, Put, coalesce
 from eventlog.position import Position
 from eventlog.roles import Projection
 from projections.compare import Comparison
+from projections.folding import HistoryGone
 from projections.marks import Marks
 from projections.progress import ReplayProgress
 from projections.replay import Paused, replay
@@ -26,7 +27,7 @@ from projections.rollback import rollback
 from projections.verify import Verified, verify
 from tests.projections.kinds import KINDS, SHELF, STOCK
 from tests.projections.shop import EVENTS, ITEMS, Counted
-from tests.projections.world import World
+from tests.projections.world import MemoryLog, World
 
 START = datetime.fromisoformat("2026-03-01T09:00:00+00:00")
 FACTS = 240
@@ -130,6 +131,15 @@ def test_what_cannot_be_verified(world: World) -> None:
         verify("shelves", world.settings, catalog=KINDS, stores=world.stores)
     with pytest.raises(BadInput, match="one pass or more"):
         verified(world, STOCK, passes=0)
+
+
+def test_a_log_whose_beginning_is_gone_is_held_against_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.apply(STOCK)
+    monkeypatch.setattr(MemoryLog, "bounds", lambda *_: (5, 80))
+    for run in (verified, replayed):
+        with pytest.raises(HistoryGone, match="begins at 5"):
+            run(world, STOCK)
+    assert world.store.versions(STOCK.model) == [1]
 
 
 def test_many_differences_are_counted_and_some_are_shown(world: World) -> None:
