@@ -50,6 +50,7 @@ def _roll_back(versions: Versions, accept_differences: bool) -> ReplayResult:
             if not accept_differences:
                 raise OnefactError(_refused(versions, wanted))
             versions.marks.folds[str(wanted)] = MIXED
+            versions.save()  # before the first of them is in it
         versions.teller.begin(rebuild.at, target)
         rebuild.fold(target, on_advance=versions.teller.advance)
         versions.teller.built()
