@@ -26,7 +26,7 @@ from eventlog.settings import Settings
 from eventlog.steps import ProjectStep
 from eventlog.topics import Topic
 from projections.checkpoints import Base, base_of, checkpoints_of
-from projections.folding import HistoryGone, check_start, stream_owns_rows, time_of
+from projections.folding import HistoryGone, check_start, stream_owns_rows, time_in, time_of
 from projections.lineage import Deadline, Lineage
 from projections.points import Point
 
@@ -262,15 +262,16 @@ class Histories:
         limit = end if limit is None else limit
         # Where older records may be gone, only the next one of a key tells.
         end = end if source.compacted else min(end, limit)
-        place, gone = Place(begin), set[bytes | None]()
+        place, gone, by_position = Place(begin), set[bytes | None](), isinstance(point, Position)
         for _, messages, _ in log.batches({(source.name, partition): (begin, end)}):
             of_point = []
             for message in messages:
-                place.saw(message.offset() or 0)
-                key = message.key()
+                record = to_record(message)
+                place.saw(record.offset)
+                key = record.key
                 gap = source.compacted and place.gap(key)
-                if (message.offset() or 0) < limit and _included(time_of(message), point):
-                    of_point.append(to_record(message))
+                if record.offset < limit and (by_position or _included(time_in(record.headers), point)):
+                    of_point.append(record)
                     gone.discard(key)
                 elif gap:
                     gone.add(key)

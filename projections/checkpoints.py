@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Message
 
 from eventlog.codec import Codec
+from eventlog.collector import seldom_meanwhile
 from eventlog.errors import BadInput, ServiceAway
 from eventlog.memory import MemoryRows
 from eventlog.models import Key
@@ -30,7 +31,7 @@ from projections.points import Point
 if TYPE_CHECKING:
     from eventlog.archive.checkpoints import Checkpoint, Checkpoints, Index
 
-EVERY = 200_000
+EVERY = 100_000
 """Offsets between two checkpoints: what an as-of read has to fold at most, over all partitions of the model."""
 BATCH_RECORDS = 5_000
 
@@ -104,7 +105,8 @@ def checkpoint(
         if fresh:
             kept.remove(others=False)
         codec = Codec(registry, catalog.message_types, catalog.upcasters)
-        return Checkpointer(projection, codec, log, kept).run(every, on_progress)
+        with seldom_meanwhile():
+            return Checkpointer(projection, codec, log, kept).run(every, on_progress)
 
 
 class Checkpointer(Folding):

@@ -37,7 +37,12 @@ OnAdvance = Callable[[Place, int], None]
 
 def time_of(message: Message) -> datetime | None:
     """A record's time; None where it cannot be read, which makes the record one for the dead letters."""
-    for name, value in reversed(headers_of(message)):
+    return time_in(headers_of(message))
+
+
+def time_in(headers: Sequence[tuple[str, bytes | None]]) -> datetime | None:
+    """The time that headers say, as `time_of`."""
+    for name, value in reversed(headers):
         if name == "ce_time":
             try:
                 return parse_time(value.decode()) if isinstance(value, bytes) else None

@@ -23,7 +23,7 @@ def checkpoint(
     *,
     every: Annotated[
         int | None,
-        typer.Option(min=1, metavar="OFFSETS", help="Of the log between two checkpoints; 200,000 by default."),
+        typer.Option(min=1, metavar="OFFSETS", help="Of the log between two checkpoints; 100,000 by default."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove those that there are, and make them anew.")] = False,
     as_json: Json = False,
