@@ -5,7 +5,7 @@ STACK ?= embedded
 TESTERS ?= 2
 STAMP := .venv/.installed
 
-.PHONY: setup test demo check payments faults faults-plants bench
+.PHONY: setup test demo check payments faults faults-plants cutovers bench
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## the virtual environment, exactly as locked; .venv/bin/onefact
@@ -42,6 +42,9 @@ faults-plants: setup  ## each planted bug alone, until the campaign finds it; SE
 
 payments: setup  ## 200 orders paid with a provider that fails 30 %, drops 10 % of its answers and is away for 20 s; SEED
 	ORDERS=200 AWAY_S=20 .venv/bin/pytest -q -s tests/orders/test_provider.py
+
+cutovers: setup  ## 20 cut-overs of a model of each store, forth and back, under a read and a write load
+	CUTOVERS=20 .venv/bin/pytest -q -s tests/projections/test_cutovers.py
 
 bench: setup  ## the product beside its peers, to bench/RESULTS.md; ROWS="decider ...", COMMANDS, PAIRS
 	.venv/bin/python -m bench

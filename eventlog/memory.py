@@ -40,6 +40,14 @@ class MemoryRows:
             if change.pushes is not None:
                 row[ENTRIES] = _pushed(self.model, change.pushes, row.get(ENTRIES, []))
 
+    def kept(self, key: Key) -> dict[str, Any] | None:
+        """A row as it is kept, which `seed` takes: more than readers see of it."""
+        return self._rows.get(key)
+
+    def seed(self, key: Key, columns: dict[str, Any]) -> None:
+        """Begin with a row that was kept."""
+        self._rows[key] = columns
+
     def get(self, key: Key, now: datetime | None = None) -> Row | None:
         row = self._rows.get(key)
         return None if row is None else self._seen(row, now)

@@ -171,6 +171,23 @@ class Change:
             self.pushes = []
         self.pushes.append(push)
 
+    def follow(self, later: Change) -> None:
+        """Do what a later change does, after this one."""
+        if later.reset:
+            self.remove()
+            self.removed = later.removed
+        if later.removed:
+            return
+        self.removed = False
+        self.append = self.append or later.append
+        self.put(later.puts)
+        self.add(later.adds)
+        self.lift(later.greatest)
+        if later.newest is not None:
+            self.set_newest(later.newest)
+        for push in later.pushes or ():
+            self.push(push)
+
     def remove(self) -> None:
         self.reset = self.removed = True
         self.append = False

@@ -72,6 +72,13 @@ class Store(Protocol):
         False, and nothing changed, when the live version has moved on meanwhile.
         """
 
+    def amend(self, model: Model, changes: Mapping[Key, Change], progress: Progress) -> bool:
+        """Write rows of the live version anew, if its progress is exactly `progress` at that moment.
+
+        Each change is a whole row: it has `reset`, whatever was there before goes. Owners are fenced, since they may
+        remember what a row was, and go on when they reopen. False, and nothing changed, when live has moved on.
+        """
+
     def drop_version(self, model: Model, version: int) -> None:
         """Remove a version that is not live, rows and progress."""
 

@@ -1,4 +1,4 @@
-"""Rows as they were: the log folded anew, up to a time or a position.
+"""Rows as they were: the log folded anew, up to a time or a position, from the nearest checkpoint there is.
 
 The log of a stream is read once and its changes are kept, so that the next point of the same stream costs a fold only.
 """
@@ -7,35 +7,34 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
-
-from confluent_kafka import Message
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventlog.codec import Codec
-from eventlog.envelope import Record, parse_time
-from eventlog.errors import HandlerFailed, OnefactError, UnknownSchema
+from eventlog.envelope import Record
+from eventlog.errors import HandlerFailed, OnefactError, ServiceAway, UnknownSchema
 from eventlog.memory import MemoryRows
-from eventlog.models import Key
+from eventlog.models import Key, Value
 from eventlog.operations import Change
 from eventlog.partition import partition_of
 from eventlog.position import Position
-from eventlog.reader import LogReader, headers_of, to_record
+from eventlog.reader import LogReader, to_record
 from eventlog.registry import Registry
 from eventlog.roles import Catalog, Projection
 from eventlog.settings import Settings
 from eventlog.steps import ProjectStep
 from eventlog.topics import Topic
+from projections.checkpoints import Base, base_of, checkpoints_of
+from projections.folding import HistoryGone, check_start, stream_owns_rows, time_in, time_of
 from projections.lineage import Deadline, Lineage
 from projections.points import Point
 
+if TYPE_CHECKING:
+    from eventlog.archive.checkpoints import Checkpoints, Index
+
 KEPT_FACTS_MAX = 200_000
 """Facts whose changes are kept for the next read, over all streams."""
-
-
-class HistoryGone(OnefactError):
-    """The log no longer holds what a fold up to that point would need."""
 
 
 class Fact(NamedTuple):
@@ -49,11 +48,11 @@ class Fact(NamedTuple):
 
 
 class History:
-    """One stream's facts in the topics that a model reads."""
+    """One stream's facts in the topics that a model reads, stretch by stretch: (topic, first offset)."""
 
     def __init__(self) -> None:
-        self.facts: dict[str, list[Fact]] = {}
-        self.places: dict[str, Place] = {}
+        self.facts: dict[tuple[str, int], list[Fact]] = {}
+        self.places: dict[tuple[str, int], Place] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self.facts.values()))
@@ -62,8 +61,8 @@ class History:
 class Place:
     """How far a partition has been read for a history, and whether compaction has left gaps on the way."""
 
-    def __init__(self) -> None:
-        self.next = 0
+    def __init__(self, begin: int = 0) -> None:
+        self.next = begin
         self.gaps = 0
         self.gaps_at: dict[bytes | None, int] = {}
 
@@ -91,27 +90,6 @@ def step_run(step: ProjectStep, records: Sequence[Record]) -> dict[Key, Change]:
             raise OnefactError(str(failed)) from failed
 
 
-def time_of(message: Message) -> datetime | None:
-    """A record's time; None where it cannot be read, which makes the record one for the dead letters."""
-    for name, value in reversed(headers_of(message)):
-        if name == "ce_time":
-            try:
-                return parse_time(value.decode()) if isinstance(value, bytes) else None
-            except ValueError:
-                return None
-    return None
-
-
-def stream_owns_rows(projection: Projection) -> bool:
-    """Whether the rows of a key come from the stream of that id alone: key and stream are the same column by name.
-
-    It is checked on every fact that is folded by stream, and given up where it does not hold.
-    """
-    column = projection.model.key[0]
-    types = [cls for source in projection.sources for cls in source.types]
-    return projection.model.columns[column] == "text" and all(cls.stream_field == column for cls in types)
-
-
 class Histories:
     """Folds models as of a point. May be used from several threads, one at a time; holds its consumer until `close`."""
 
@@ -125,6 +103,8 @@ class Histories:
         self._codec: Codec | None = None
         self._kept: OrderedDict[tuple[str, str], History] = OrderedDict()
         self._shared: set[str] = set()
+        self._checkpoints: dict[str, Checkpoints | None] = {}
+        self._topic_ids: dict[str, str] = {}
 
     def close(self) -> None:
         with self._lock:
@@ -150,7 +130,7 @@ class Histories:
                 if rows is not None:
                     return rows
                 self._shared.add(projection.model.name)
-            return self._fold_all(projection, point, deadline)
+            return self._fold_all(projection, key, point, deadline)
 
     def _open(self) -> tuple[LogReader, Codec]:
         if self._codec is None:
@@ -163,38 +143,86 @@ class Histories:
 
     def _fold_stream(self, projection: Projection, stream: str, point: Point, deadline: Deadline) -> MemoryRows | None:
         """The rows of one stream; None where one of its facts changes rows that are not its own."""
-        history = self._kept.pop((projection.model.name, stream), None) or History()
         raw = stream.encode()
+        places = {(source.name, partition_of(raw, source.partitions)): source for source in projection.sources}
+        limits = self._limits(projection, places, point, deadline)
+        began = self._begin(projection, places, point, limits)
+        if not began.owned:
+            return None
         rows = MemoryRows(projection.model)
-        for source in projection.sources:
-            partition = partition_of(raw, source.partitions)
-            limits = self._limits(projection, source, point, [partition], deadline)
-            for fact in self._read_on(projection, source, partition, raw, history):
-                if any(key[0] != stream for key in fact.changes):
-                    return None
-                history.facts.setdefault(source.name, []).append(fact)
-            _apply(rows, projection, source, history.facts.get(source.name, []), point, limits.get(partition))
+        for key, columns in began.rows(stream):
+            rows.seed(key, columns)
+        history = self._kept.pop((projection.model.name, stream), None) or History()
+        for place, source in places.items():
+            facts: list[Fact] = []
+            for begin, end in began.base.stretches[place]:
+                stretch = Stretch(source, place[1], begin, end)
+                known = history.facts.setdefault((source.name, begin), [])
+                for fact in self._read_on(projection, stretch, raw, history):
+                    if any(key[0] != stream for key in fact.changes):
+                        return None
+                    known.append(fact)
+                # What was read as the log's end may reach past a checkpoint that was made since.
+                facts += [fact for fact in known if end is None or fact.offset < end]
+            _apply(rows, projection, source, facts, point, limits.get(place))
         self._keep(projection.model.name, stream, history)
         return rows
 
     def _limits(
-        self, projection: Projection, source: Topic, point: Point, partitions: list[int], deadline: Deadline
-    ) -> dict[int, int]:
-        if isinstance(point, Position):
-            return self._lineage.limits(projection, source, point, partitions, deadline)
-        for partition in partitions:
-            self._lineage.wait_whole(projection, source, partition, deadline)
-        return {}
+        self, projection: Projection, places: Mapping[tuple[str, int], Topic], point: Point, deadline: Deadline
+    ) -> dict[tuple[str, int], int]:
+        """Where a position ends in these partitions; for a time, none, once what it may need is there."""
+        found: dict[tuple[str, int], int] = {}
+        for source in dict.fromkeys(places.values()):
+            partitions = [partition for topic, partition in places if topic == source.name]
+            if isinstance(point, Position):
+                limits = self._lineage.limits(projection, source, point, partitions, deadline)
+                found |= {(source.name, partition): limit for partition, limit in limits.items()}
+                continue
+            for partition in partitions:
+                self._lineage.wait_whole(projection, source, partition, deadline)
+        return found
 
-    def _read_on(
-        self, projection: Projection, source: Topic, partition: int, raw: bytes, history: History
-    ) -> Iterator[Fact]:
-        """The stream's facts that were not read before."""
+    def _begin(
+        self,
+        projection: Projection,
+        places: Collection[tuple[str, int]],
+        point: Point,
+        limits: Mapping[tuple[str, int], int],
+    ) -> Began:
+        """The nearest checkpoint before the point; the beginning of the log where there is none."""
+        log, _ = self._open()
+        name = projection.model.name
+        if name not in self._checkpoints:
+            self._checkpoints[name] = checkpoints_of(projection, self._settings)
+        kept = self._checkpoints[name]
+        index = None if kept is None else self._index(kept, name)
+        if index is not None:
+            for topic in index.topics.keys() - self._topic_ids.keys():
+                self._topic_ids[topic] = log.topic_id(topic)
+            if all(self._topic_ids[topic] == known for topic, known in index.topics.items()):
+                return Began(base_of(index, places, point, limits), index.owned, kept, index)
+        return Began(Base(0, {place: [(0, None)] for place in places}))
+
+    def _index(self, kept: Checkpoints, name: str) -> Index | None:
+        """What checkpoints there are; where the object store is away, the log has everything they have."""
+        try:
+            return kept.index()
+        except ServiceAway:
+            self._checkpoints[name] = None
+            return None
+
+    def _read_on(self, projection: Projection, stretch: Stretch, raw: bytes, history: History) -> Iterator[Fact]:
+        """The stream's facts of a stretch that were not read before."""
         log, codec = self._open()
+        source, partition, begin, last = stretch
+        place = history.places.setdefault((source.name, begin), Place(begin))
+        if last is not None and place.next >= last:
+            return
         step = ProjectStep(projection, source, codec)
-        place = history.places.setdefault(source.name, Place())
-        low, end = log.bounds(source.name, partition)
-        _check_start(source, partition, low)
+        low, high = log.bounds(source.name, partition)
+        end = high if last is None else last
+        check_start(source, partition, low, begin)
         if place.next >= end:
             return
         following = place.next
@@ -206,36 +234,50 @@ class Histories:
                     yield Fact(message.offset() or 0, time_of(message), place.gap(raw), changes)
         place.next = max(place.next, min(following, end))
 
-    def _fold_all(self, projection: Projection, point: Point, deadline: Deadline) -> MemoryRows:
-        log, codec = self._open()
+    def _fold_all(self, projection: Projection, key: Key, point: Point, deadline: Deadline) -> MemoryRows:
+        """All rows; where a key (or its first columns) is given, its own."""
         rows = MemoryRows(projection.model)
-        for source in projection.sources:
-            step = ProjectStep(projection, source, codec)
-            partitions = list(range(source.partitions))
-            limits = self._limits(projection, source, point, partitions, deadline)
-            for partition in partitions:
-                low, end = log.bounds(source.name, partition)
-                _check_start(source, partition, low)
-                limit = limits.get(partition, end)
-                # Where older records may be gone, only the next one of a key tells.
-                end = end if source.compacted else min(end, limit)
-                place, gone = Place(), set()
-                for _, messages, _ in log.batches({(source.name, partition): (0, end)}):
-                    wanted = []
-                    for message in messages:
-                        place.saw(message.offset() or 0)
-                        key = message.key()
-                        gap = source.compacted and place.gap(key)
-                        if (message.offset() or 0) < limit and _included(time_of(message), point):
-                            wanted.append(to_record(message))
-                            gone.discard(key)
-                        elif gap:
-                            gone.add(key)
-                    if wanted:
-                        rows.apply(step_run(step, wanted))
-                if gone:
+        places = {(source.name, p): source for source in projection.sources for p in range(source.partitions)}
+        limits = self._limits(projection, places, point, deadline)
+        began = self._begin(projection, places, point, limits)
+        for found, columns in began.rows(*key[:1]):
+            rows.seed(found, columns)
+        for place, source in places.items():
+            for begin, end in began.base.stretches[place]:
+                stretch = Stretch(source, place[1], begin, end)
+                if self._fold_stretch(projection, stretch, key, point, limits.get(place), rows):
                     raise _compacted(projection, source)
         return rows
+
+    def _fold_stretch(
+        self, projection: Projection, stretch: Stretch, wanted: Key, point: Point, limit: int | None, rows: MemoryRows
+    ) -> bool:
+        """Fold what is of the point; whether a key's last record of it may have been compacted away."""
+        log, codec = self._open()
+        source, partition, begin, last = stretch
+        step = ProjectStep(projection, source, codec)
+        low, high = log.bounds(source.name, partition)
+        check_start(source, partition, low, begin)
+        end = high if last is None else last
+        limit = end if limit is None else limit
+        # Where older records may be gone, only the next one of a key tells.
+        end = end if source.compacted else min(end, limit)
+        place, gone, by_position = Place(begin), set[bytes | None](), isinstance(point, Position)
+        for _, messages, _ in log.batches({(source.name, partition): (begin, end)}):
+            of_point = []
+            for message in messages:
+                record = to_record(message)
+                place.saw(record.offset)
+                key = record.key
+                gap = source.compacted and place.gap(key)
+                if record.offset < limit and (by_position or _included(time_in(record.headers), point)):
+                    of_point.append(record)
+                    gone.discard(key)
+                elif gap:
+                    gone.add(key)
+            if of_point:
+                rows.apply(_starting(step_run(step, of_point), wanted))
+        return bool(gone)
 
     def _keep(self, model: str, stream: str, history: History) -> None:
         """Remember the history, and forget those that were read longest ago."""
@@ -244,6 +286,39 @@ class Histories:
         while total > KEPT_FACTS_MAX:
             _, oldest = self._kept.popitem(last=False)
             total -= len(oldest)
+
+
+class Stretch(NamedTuple):
+    """Of one partition, from `begin` to before `end`; None is the log's end."""
+
+    source: Topic
+    partition: int
+    begin: int
+    end: int | None
+
+
+class Began(NamedTuple):
+    """What a fold begins with."""
+
+    base: Base
+    owned: bool = True
+    """So far as is known, rows of a stream are changed by its own facts alone."""
+    kept: Checkpoints | None = None
+    found: Index | None = None
+
+    def rows(self, *first: Value) -> Iterator[tuple[Key, dict[str, Any]]]:
+        """Rows of the checkpoint, of one first column of the key or all."""
+        if self.kept is None or self.found is None or self.base.number == 0:
+            return
+        if first:
+            yield from self.kept.rows(self.found, self.base.number, first[0]).items()
+        else:
+            yield from self.kept.every_row(self.found, self.base.number)
+
+
+def _starting(changes: dict[Key, Change], wanted: Key) -> dict[Key, Change]:
+    count = len(wanted)
+    return {key: change for key, change in changes.items() if key[:count] == wanted} if count else changes
 
 
 def _apply(
@@ -260,11 +335,6 @@ def _apply(
 
 def _included(time: datetime | None, point: Point) -> bool:
     return isinstance(point, Position) or time is None or time <= point
-
-
-def _check_start(source: Topic, partition: int, low: int) -> None:
-    if low > 0 and not source.compacted:
-        raise HistoryGone(f"the log of {source.name}, partition {partition}, begins at {low}; what was before is gone")
 
 
 def _compacted(projection: Projection, source: Topic) -> HistoryGone:

@@ -1,39 +1,100 @@
-"""Proves that two versions of a read model are equal, also while one of them is live and moves on."""
+"""Proves that a read model equals a fold of the log, also while it is live and moves on."""
 
 from __future__ import annotations
 
 import hashlib
+import heapq
 import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Literal, Protocol
 
 from eventlog.digest import canonical, digest
-from eventlog.models import Key, Model, Row
+from eventlog.models import Feed, Key, Model, Row
 from eventlog.sink import Progress, Store
+from projections.folding import Keep, Touched
 from projections.keys import row_key
-from projections.rebuild import Rebuild, Touched
 
-NAMED_MAX = 10
-"""Differing keys that are named."""
+SAMPLE_MAX = 10
+"""Differing rows that are shown."""
+LOOKED_MAX = 20_000
+"""Rows that differed in a scan and are looked at again; where more differ, the others count as they were seen."""
 CHUNK_KEYS = 256
 STILL_ATTEMPTS = 3
 STILL_S_MAX = 0.5
 """A scan that took longer is not tried again: the live version will not stand still so long the next time either."""
+EXPIRY_LOOKS = 3
+"""At a row of a feed: an entry may expire between a look at the one version and a look at the other."""
+
+Kind = Literal["changed", "missing", "extra"]
+
+
+class Folded(Protocol):
+    """A fold that can be brought to a position, and shows its rows as a store does."""
+
+    model: Model
+
+    def fold(self, target: Progress, *, touched: Touched | None = None) -> None:
+        """Bring it to exactly the target, noting the rows that facts changed."""
+
+    def rows(self) -> Iterator[Row]:
+        """Every row."""
+
+    def row(self, key: Key) -> Row | None:
+        """One row."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row that is not the same: `live` as readers see it, `folded` as the log says; None where there is none."""
+
+    key: Key
+    live: Row | None
+    folded: Row | None
+
+    @property
+    def kind(self) -> Kind:
+        """`missing` from the live model, `extra` (no fact made it), or `changed`."""
+        return "missing" if self.live is None else "extra" if self.folded is None else "changed"
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that differ, of a row that both have."""
+        if self.live is None or self.folded is None:
+            return []
+        return [name for name, value in self.live.items() if value != self.folded.get(name)]
 
 
 @dataclass
 class Comparison:
-    """What was found. `differing` counts the keys whose rows differ, `named` lists some of them."""
+    """What was found: how many rows differ, of which kind, and some of them."""
 
     rows: int = 0
+    """Of the fold."""
     digest_live: str = ""
     digest_rebuilt: str = ""
-    differing: int = 0
-    named: list[Key] = field(default_factory=list)
+    counts: Counter[Kind] = field(default_factory=Counter)
+    sample: list[Difference] = field(default_factory=list)
+    """The first ten by their keys' text."""
+
+    @property
+    def differing(self) -> int:
+        return self.counts.total()
+
+    @property
+    def named(self) -> list[Key]:
+        return [difference.key for difference in self.sample]
 
     @property
     def identical(self) -> bool:
         return self.differing == 0
+
+    def note(self, found: list[Difference]) -> None:
+        """Count differences, and keep the first ones."""
+        self.counts.update(difference.kind for difference in found)
+        self.sample = heapq.nsmallest(SAMPLE_MAX, [*self.sample, *found], key=lambda each: str(each.key))
 
 
 class Moving(Exception):
@@ -46,18 +107,24 @@ def progress_of(store: Store, model: Model, version: int) -> Progress:
 
 
 class Comparer:
-    """Compares a rebuild with the live version, bringing it to the live one's position as it goes."""
+    """Compares a fold with the live version, bringing it to the live one's position as it goes.
 
-    def __init__(self, store: Store, live: int, rebuild: Rebuild) -> None:
+    `keep` says which rows count; the fold has no others.
+    """
+
+    def __init__(self, store: Store, live: int, folded: Folded, keep: Keep | None = None) -> None:
         self._store = store
-        self._model = rebuild.model
+        self._model = folded.model
         self._live = live
-        self._rebuild = rebuild
+        self._folded = folded
+        self._keep = keep
+        model = self._model
+        self._looks = EXPIRY_LOOKS if isinstance(model, Feed) and model.expires else 1
 
     def catch_up(self, touched: Touched | None = None) -> Progress:
-        """Fold the rebuild up to where the live version is, and say where that is."""
+        """Fold up to where the live version is, and say where that is."""
         vector = progress_of(self._store, self._model, self._live)
-        self._rebuild.fold(vector, touched=touched)
+        self._folded.fold(vector, touched=touched)
         return vector
 
     def compare(self) -> Comparison:
@@ -65,15 +132,22 @@ class Comparer:
         for _ in range(STILL_ATTEMPTS):
             vector = self.catch_up()
             started = time.monotonic()
-            _, live = digest(self._store.scan(self._model, self._live))
-            if progress_of(self._store, self._model, self._live) == vector:
-                rows, rebuilt = digest(self._store.scan(self._model, self._rebuild.version))
-                if live == rebuilt:
-                    return Comparison(rows, live, rebuilt)
+            _, live = digest(self._scan())
+            if self._stands(vector):
+                rows, folded = digest(self._folded.rows())
+                if live == folded:
+                    return Comparison(rows, live, folded)
                 break  # find out where, which takes the rows themselves
             if time.monotonic() - started > STILL_S_MAX:
                 break
         return self._compare_rows()
+
+    def _scan(self) -> Iterator[Row]:
+        rows, keep = self._store.scan(self._model, self._live), self._keep
+        return rows if keep is None else (row for row in rows if keep(row_key(self._model, row)))
+
+    def _stands(self, vector: Progress) -> bool:
+        return progress_of(self._store, self._model, self._live) == vector
 
     def _compare_rows(self) -> Comparison:
         """Every row was equal at some moment of a known position; from there on both are the same fold.
@@ -82,53 +156,55 @@ class Comparer:
         meanwhile is never changed again: it is equal as it was read, or was not there yet in either version.
         """
         vector = self.catch_up()
-        live = self._hashes(self._live)
+        live = self._hashes(self._scan())
         touched = Touched()
         self.catch_up(touched)
-        rebuilt = self._hashes(self._rebuild.version)
+        folded = self._hashes(self._folded.rows())
         made_later = touched.appended - live.keys()
-        differ = {key for key in live.keys() | rebuilt.keys() if live.get(key) != rebuilt.get(key)} - made_later
+        differ = {key for key in live.keys() | folded.keys() if live.get(key) != folded.get(key)} - made_later
         moved = touched.changed | made_later
-        still = not moved and progress_of(self._store, self._model, self._live) == vector
-        found = Comparison(len(rebuilt), _sum(live), _sum(rebuilt))
-        if not still:
+        found = Comparison(len(folded), _sum(live), _sum(folded))
+        if moved or not self._stands(vector):
             # The sums of what stood still, which is all that a sum can be of.
             found.digest_live = _sum({k: h for k, h in live.items() if k not in moved})
-            found.digest_rebuilt = _sum({k: h for k, h in rebuilt.items() if k not in moved})
+            found.digest_rebuilt = _sum({k: h for k, h in folded.items() if k not in moved})
         # A scan of a store that is written to may miss rows that only moved: what differs is looked at once more.
-        certain = self._differing(differ | touched.changed)
-        found.differing = len(certain)
-        found.named = sorted(certain, key=str)[:NAMED_MAX]
+        first = set(heapq.nsmallest(LOOKED_MAX, differ, key=str))
+        self._look(first | touched.changed, found)
+        for key in differ - first - touched.changed:
+            found.counts["missing" if key not in live else "extra" if key not in folded else "changed"] += 1
         return found
 
-    def _hashes(self, version: int) -> dict[Key, bytes]:
-        rows = self._store.scan(self._model, version)
+    def _hashes(self, rows: Iterator[Row]) -> dict[Key, bytes]:
         return {row_key(self._model, row): hashlib.sha256(canonical(row)).digest() for row in rows}
 
-    def _differing(self, keys: set[Key]) -> set[Key]:
-        """Those of the keys whose rows differ when both versions are at the same position."""
-        left, differing = set(keys), set[Key]()
+    def _look(self, keys: set[Key], found: Comparison) -> None:
+        """Note those of the keys whose rows differ when both versions are at the same position."""
+        left, looks = set(keys), Counter[Key]()
         size, fruitless = CHUNK_KEYS, 0
         while left:
             chunk = set(islice(left, size))
             self.catch_up()
-            live = {key: self._get(key, self._live) for key in chunk}
+            live = {key: self._store.get(self._model, key, self._live) for key in chunk}
             touched = Touched()
             self.catch_up(touched)
             proven = chunk - touched.changed - touched.appended
-            differing |= {key for key in proven if live[key] != self._get(key, self._rebuild.version)}
-            left -= proven
+            pairs = [Difference(key, live[key], self._folded.row(key)) for key in proven]
+            differing = [pair for pair in pairs if _canonical(pair.live) != _canonical(pair.folded)]
+            looks.update(pair.key for pair in differing)
+            certain = [pair for pair in differing if looks[pair.key] >= self._looks]
+            found.note(certain)
+            left -= proven - {pair.key for pair in differing} | {pair.key for pair in certain}
             if proven:
                 fruitless = 0
                 continue
             size, fruitless = max(1, size // 2), fruitless + 1
             if fruitless > 100:
                 raise Moving
-        return differing
 
-    def _get(self, key: Key, version: int) -> bytes | None:
-        row: Row | None = self._store.get(self._model, key, version)
-        return None if row is None else canonical(row)
+
+def _canonical(row: Row | None) -> bytes | None:
+    return None if row is None else canonical(row)
 
 
 def _sum(hashes: dict[Key, bytes]) -> str:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple, overload
 
 from eventlog.errors import BadInput, NotFound
-from eventlog.models import Key, Model, Row, Value, table_form
+from eventlog.models import Key, Model, Row, Value
 from eventlog.position import Position
 from eventlog.roles import Catalog, Projection
 from eventlog.settings import Settings
 from eventlog.sink import Store
 from projections.asof import Histories
+from projections.finding import projection_of
 from projections.keys import key_of, row_key
 from projections.lineage import Deadline, Lineage
 from projections.points import parse_point
-from projections.stores import open_store
+from projections.stores import OpenStore, open_store
 
 TIMEOUT_S = 30.0
 """Of a wait for a position, unless the caller says otherwise."""
 
-OpenStore = Callable[[str, Settings], Store]
 Given = Value | Sequence[Value]
 """A key: one value, a tuple of one value per key column, or of the first ones only."""
 
@@ -90,10 +90,7 @@ class Reader:
 
     def projection(self, name: str) -> Projection:
         """The projection behind a model; raises `NotFound`, listing the models that there are."""
-        for projection in self.catalog.projections:
-            if table_form(projection.model.name) == table_form(name):
-                return projection
-        raise NotFound(f"there is no read model {name!r}; there are {', '.join(m.name for m in self.models())}")
+        return projection_of(self.catalog, name)
 
     def store(self, name: str) -> Store:
         """The store that keeps a model."""

@@ -1,292 +1,196 @@
 """Builds a read model anew from the log, beside the live one, and puts it in its place once it is proved equal.
 
 The live version is untouched until the switch, which is atomic for readers. The version that was live stays
-until the next replay, so that whoever is reading it can finish; what a replay that died left behind is removed
-by the next one of that model, and so is a version that was built `until` a point.
+until the next replay, for whoever is reading it, and for `rollback`. A replay that was paused or killed goes on where
+it was, if the code is still the same; a version that was built `until` a point is removed by the next replay.
 """
 
 from __future__ import annotations
 
-import fcntl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 
-from eventlog.codec import Codec
 from eventlog.digest import digest
-from eventlog.errors import NotFound, OnefactError
-from eventlog.models import Key, Model, table_form
+from eventlog.errors import OnefactError, ServiceAway
 from eventlog.position import Position
 from eventlog.reader import LogReader
-from eventlog.registry import Registry
-from eventlog.roles import Catalog, Projection
+from eventlog.roles import Catalog
 from eventlog.settings import Settings
-from eventlog.sink import Progress, Store
+from eventlog.sink import Progress
+from projections import building
 from projections.compare import Comparer, Comparison, Moving, progress_of
-from projections.lineage import Deadline, Lineage
-from projections.points import Point, parse_point
+from projections.fingerprint import fold_of
+from projections.folding import EVERYTHING, Window
+from projections.marks import Building
+from projections.parts import Part, targets
+from projections.points import parse_point
+from projections.progress import OnProgress, ReplayProgress
 from projections.rebuild import Rebuild
-from projections.stores import open_store
+from projections.results import ReplayResult
+from projections.stores import OpenStore, open_store
+from projections.versions import KeptMoving, Versions, held, position_text
 
-SWITCH_TIMEOUT_S = 60.0
-"""So long a rebuilt version tries to catch up with a live one that keeps moving."""
-UNTIL_TIMEOUT_S = 30.0
-"""So long a replay up to a position waits for what is made from it."""
-PROGRESS_S = 0.1
+__all__ = ["OnDifference", "Paused", "ReplayProgress", "ReplayResult", "replay"]
 
-OpenStore = Callable[[str, Settings], Store]
-
-
-@dataclass(frozen=True)
-class ReplayProgress:
-    """How far a replay is; `rate` in records/s, `seconds_left` of the building alone."""
-
-    phase: str
-    """`building`, `comparing`, `switching`."""
-    done: int
-    total: int
-    rate: float
-    seconds_left: float
+OnDifference = Callable[[Comparison], bool]
+"""Shown what differs before anything is switched; whether to switch all the same."""
 
 
-OnProgress = Callable[[ReplayProgress], None]
-
-
-@dataclass(frozen=True)
-class ReplayResult:
-    """What came of a replay. `identical` is None where there is nothing to compare with (`until`)."""
-
-    model: str
-    version: int
-    """The rebuilt one."""
-    previous: int
-    """The one that was live before."""
-    switched: bool
-    identical: bool | None
-    rows: int
-    records: int
-    dead: int
-    """Records that could not be read; their dead letters were written when they were first met."""
-    seconds: float
-    """For everything, comparison and switch included."""
-    rate: float
-    """Records per second of building."""
-    digest_live: str | None
-    digest_rebuilt: str
-    position: str
-    """Where the rebuilt version stood when it was switched, or was built to."""
-    differing: int = 0
-    differences: list[Key] = field(default_factory=list)
-    """Keys whose rows differ, ten at most."""
+class Paused(OnefactError):
+    """The replay was interrupted; what it has built stays, and the same call goes on with it."""
 
 
 def replay(
     model_name: str,
     settings: Settings | None = None,
     *,
+    since: str | datetime | Position | None = None,
     until: str | datetime | Position | None = None,
     accept_differences: bool = False,
+    on_difference: OnDifference | None = None,
+    fresh: bool = False,
+    workers: int | None = None,
     on_progress: OnProgress | None = None,
     catalog: Catalog | None = None,
     stores: OpenStore = open_store,
 ) -> ReplayResult:
-    """Rebuild the model, compare, switch; or, with `until`, build a version as of a point and leave the live one.
+    """Rebuild the model, compare, switch; with `since` or `until` build a version of a part of the log beside it.
 
-    A rebuilt version that differs is not switched, and kept for a look, unless `accept_differences`. Raises
-    `NotFound`, `ServiceAway`, `OnefactError` (another replay runs, live kept moving); live is then as it was.
+    A rebuilt version that differs is not switched, and kept for a look, unless `accept_differences`; `on_difference`
+    is shown what differs before, and may still say no. `fresh` begins anew where an interrupted replay could go on.
+    `workers` are processes that share the partitions; by default as many as there are cores, where there is enough to
+    fold. Raises `NotFound`, `Paused`, `ServiceAway`, `OnefactError` (another replay runs, live kept moving); live is
+    then as it was.
     """
-    settings = (settings or Settings()).required("kafka", "registry")
-    if catalog is None:
-        from eventlog.discovery import catalog as discovered
-
-        catalog = discovered()
-    projection = _projection(catalog, model_name)
-    point = None if until is None else parse_point(until)
-    store = stores(projection.model.store, settings)
-    try:
-        with _alone(settings, projection.model), Registry(settings.registry) as registry:
-            codec = Codec(registry, catalog.message_types, catalog.upcasters)
-            replaying = _Replay(projection, catalog, settings, store, codec, on_progress)
-            return replaying.build_until(point) if point is not None else replaying.rebuild(accept_differences)
-    finally:
-        store.close()
+    part = Part(since if since is None else parse_point(since), until if until is None else parse_point(until))
+    with held(model_name, settings, catalog, stores, on_progress) as versions:
+        run = _Replay(versions)
+        if part.whole:
+            return run.rebuild(accept_differences, on_difference, fresh=fresh, workers=workers)
+        return run.build_part(part, fresh=fresh, workers=workers)
 
 
 class _Replay:
     """One run."""
 
-    def __init__(
-        self,
-        projection: Projection,
-        catalog: Catalog,
-        settings: Settings,
-        store: Store,
-        codec: Codec,
-        on_progress: OnProgress | None,
-    ) -> None:
-        self._projection = projection
-        self._model = projection.model
-        self._catalog = catalog
-        self._settings = settings
-        self._store = store
-        self._on_progress = on_progress
-        self._codec = codec
-        self._started = time.monotonic()
-        self._build_seconds = 0.0
-        self._shown = 0.0
-        self._done = self._total = 0
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+        self._projection = versions.projection
+        self._model = versions.projection.model
+        self._store = versions.store
+        self._marks = versions.marks
+        self._teller = versions.teller
+        self._elsewhere = building.Done()
+        # What goes on with a version must be the same to the byte, the kernel included.
+        self._fold = fold_of(versions.projection, kernel=True)
 
-    def rebuild(self, accept_differences: bool) -> ReplayResult:
-        live = self._begin()
-        with self._building() as rebuild:
-            self._build(rebuild, progress_of(self._store, self._model, live))
-            rebuild.follow(self._settings)
+    def rebuild(
+        self, accept_differences: bool, on_difference: OnDifference | None, *, fresh: bool, workers: int | None
+    ) -> ReplayResult:
+        versions, live = self._versions, self._versions.live
+        self._begin("", fresh=fresh)
+        with self._building("", progress_of(self._store, self._model, live), EVERYTHING, {}, workers) as rebuild:
+            rebuild.follow(versions.settings)
             comparer = Comparer(self._store, live, rebuild)
-            self._show("comparing", force=True)
+            self._teller.phase("comparing")
             try:
                 found = comparer.compare()
             except Moving:
-                raise self._kept_moving() from None
-            switched = found.identical or accept_differences
+                versions.kept_moving()
+            switched = found.identical or (accept_differences and (on_difference is None or on_difference(found)))
             if switched:
-                self._show("switching", force=True)
-                self._switch(comparer, rebuild, live)
-            result = self._result(rebuild, live, found, switched)
+                versions.switch(comparer, rebuild.version)
+                self._marks.switched(live, rebuild.version, versions.fold, identical=found.identical)
+                versions.save()
+            result = self._result(rebuild, found, switched=switched)
         if switched:
-            self._drop_others({live, rebuild.version})
+            versions.drop_others({live, rebuild.version})
         return result
 
-    def build_until(self, point: Point) -> ReplayResult:
-        live = self._begin()
-        with self._building() as rebuild:
-            target = self._target(point)
-            self._build(rebuild, target, point if isinstance(point, datetime) else None)
-            rows, found = digest(self._store.scan(self._model, rebuild.version))
-            return self._result(rebuild, live, Comparison(rows, "", found), switched=False, compared=False)
+    def build_part(self, part: Part, *, fresh: bool, workers: int | None) -> ReplayResult:
+        versions = self._versions
+        self._begin(str(part), fresh=fresh)
+        start, target = targets(part, self._projection, versions.settings, versions.catalog)
+        with self._building(str(part), target, part.window, start, workers) as rebuild:
+            rows, found = digest(rebuild.rows())
+            result = self._result(rebuild, Comparison(rows, "", found), switched=False, compared=False)
+        self._marks.building = None
+        versions.save()
+        return result
 
-    def _begin(self) -> int:
-        """Make the store ready and remove what dead replays left; the live version."""
-        self._store.prepare([self._model])
-        live = self._store.live_version(self._model)
-        older = [version for version in self._store.versions(self._model) if version < live]
-        self._drop_others({live, *older[-1:]})
-        return live
-
-    def _drop_others(self, kept: set[int]) -> None:
-        for version in self._store.versions(self._model):
-            if version not in kept:
-                self._store.drop_version(self._model, version)
+    def _begin(self, what: str, *, fresh: bool) -> None:
+        """Remove what dead replays left, unless it can be gone on with."""
+        versions, begun = self._versions, self._marks.building
+        self._marks.previous = versions.previous()
+        kept = {versions.live, self._marks.previous or versions.live}
+        if begun is not None:
+            same = (begun.what, begun.fold) == (what, self._fold) and begun.version != versions.live
+            if same and not fresh and begun.version in self._store.versions(self._model):
+                kept.add(begun.version)
+            else:
+                self._marks.building = None
+        versions.drop_others(kept)
 
     @contextmanager
-    def _building(self) -> Iterator[Rebuild]:
-        """A new version, removed again if anything goes wrong, an interruption from the keyboard included."""
-        version = self._store.create_version(self._model)
+    def _building(
+        self, what: str, target: Progress, window: Window, start: Progress, workers: int | None
+    ) -> Iterator[Rebuild]:
+        """The version at its target: a new one, or the one that was begun.
+
+        It stays where an interruption or an absent service ends it; anything else removes it.
+        """
+        versions, begun = self._versions, self._marks.building
+        version = begun.version if begun else self._store.create_version(self._model)
+        self._marks.building = Building(version, self._fold, what)
+        versions.save()
         try:
+            self._build_apart(version, target, window, start, workers)
             with (
-                LogReader(self._settings) as log,
-                Rebuild(self._projection, self._store, version, self._codec, log) as made,
+                LogReader(versions.settings) as log,
+                Rebuild(self._projection, self._store, version, versions.codec, log, window=window) as made,
             ):
+                if begun and not versions.began_at:
+                    versions.began_at = dict(made.at)
+                made.begin_at(start)
+                if not self._elsewhere.records:
+                    self._teller.begin(made.at, target)
+                made.fold(target, on_advance=self._teller.advance)
+                self._teller.built()
                 yield made
+        except KeyboardInterrupt:
+            if self._store.live_version(self._model) == version:
+                raise
+            raise Paused(self._paused(version)) from None
+        except (ServiceAway, KeptMoving):
+            raise
         except BaseException:
             if self._store.live_version(self._model) != version:
                 self._store.drop_version(self._model, version)
+            self._marks.building = None
+            versions.save()
             raise
 
-    def _build(self, rebuild: Rebuild, target: Progress, until: datetime | None = None) -> None:
-        self._total = sum(target.values())
-        self._show("building", force=True)
-
-        def on_advance(number: int) -> None:
-            self._done += number
-            self._show("building")
-
-        started = time.monotonic()
-        rebuild.fold(target, until=until, on_advance=on_advance)
-        self._build_seconds = time.monotonic() - started
-
-    def _target(self, point: Point) -> Progress:
-        """Ends of the model's sources, or where a position ends in them."""
-        lineage, deadline = Lineage(self._settings, self._catalog), Deadline(UNTIL_TIMEOUT_S)
-        try:
-            if isinstance(point, Position):
-                lineage.check(point)
-            target: Progress = {}
-            for source in self._projection.sources:
-                partitions = list(range(source.partitions))
-                if isinstance(point, Position):
-                    limits = lineage.limits(self._projection, source, point, partitions, deadline)
-                    target |= {(source.name, p): min(n, lineage.end(source.name, p)) for p, n in limits.items() if n}
-                else:
-                    for p in partitions:
-                        lineage.wait_whole(self._projection, source, p, deadline)
-                        target[source.name, p] = lineage.end(source.name, p)
-            return target
-        finally:
-            lineage.close()
-
-    def _switch(self, comparer: Comparer, rebuild: Rebuild, live: int) -> None:
-        """Try until the live version stands still for the moment that catching up and switching take."""
-        deadline = Deadline(SWITCH_TIMEOUT_S)
-        while not self._store.switch(self._model, rebuild.version, comparer.catch_up()):
-            if self._store.live_version(self._model) != live:
-                raise OnefactError(f"{self._model.name} was switched by another replay; this one changes nothing")
-            if not deadline.pause():
-                raise self._kept_moving()
-
-    def _kept_moving(self) -> OnefactError:
-        return OnefactError(
-            f"{self._model.name} kept moving: the rebuilt version could not be put in its place within "
-            f"{SWITCH_TIMEOUT_S:g} s; nothing was switched. Try when fewer facts come in"
-        )
-
-    def _show(self, phase: str, *, force: bool = False) -> None:
-        now = time.monotonic()
-        if self._on_progress is None or (not force and now - self._shown < PROGRESS_S):
+    def _build_apart(
+        self, version: int, target: Progress, window: Window, start: Progress, workers: int | None
+    ) -> None:
+        """Have processes build most of it, where that is worth it."""
+        versions, at = self._versions, progress_of(self._store, self._model, version)
+        left = {place: end - at.get(place, 0) for place, end in target.items()}
+        number = building.workers_for(left, workers)
+        if number < 2 or start:
             return
-        self._shown = now
-        rate = self._done / max(now - self._started, 1e-3)
-        left = (self._total - self._done) / rate if rate else 0.0
-        self._on_progress(ReplayProgress(phase, min(self._done, self._total), self._total, rate, max(0.0, left)))
+        versions.began_at = at
+        self._teller.begin(at, target)
+        parts = [{place: target[place] for place in places} for places in building.shares(left, number)]
+        done = building.build(versions, version, window, parts)
+        if done is not None:
+            self._elsewhere = done
 
-    def _result(
-        self, rebuild: Rebuild, live: int, found: Comparison, switched: bool, *, compared: bool = True
-    ) -> ReplayResult:
-        return ReplayResult(
-            model=self._model.name,
-            version=rebuild.version,
-            previous=live,
-            switched=switched,
-            identical=found.identical if compared else None,
-            rows=found.rows,
-            records=rebuild.records,
-            dead=rebuild.dead,
-            seconds=round(time.monotonic() - self._started, 3),
-            rate=round(rebuild.records / max(self._build_seconds, 1e-3)),
-            digest_live=found.digest_live if compared else None,
-            digest_rebuilt=found.digest_rebuilt,
-            position=str(Position({place: n for place, n in rebuild.at.items() if n})),
-            differing=found.differing,
-            differences=found.named,
-        )
+    def _paused(self, version: int) -> str:
+        at = position_text(progress_of(self._store, self._model, version))
+        return f"paused: version {version} of {self._model.name} stands at {at}; the same command goes on from there"
 
-
-def _projection(catalog: Catalog, name: str) -> Projection:
-    for projection in catalog.projections:
-        if table_form(projection.model.name) == table_form(name):
-            return projection
-    raise NotFound(f"there is no read model {name!r}; there are {', '.join(p.model.name for p in catalog.projections)}")
-
-
-@contextmanager
-def _alone(settings: Settings, model: Model) -> Iterator[None]:
-    """Hold the model's lock in the home folder, which the system gives back however this process ends."""
-    folder = settings.home / "replays"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{model.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OnefactError(f"another replay of {model.name} runs; wait for it") from None
-        yield
+    def _result(self, rebuild: Rebuild, found: Comparison, *, switched: bool, compared: bool = True) -> ReplayResult:
+        records, dead = rebuild.records + self._elsewhere.records, rebuild.dead + self._elsewhere.dead
+        return self._versions.result(rebuild, found, switched=switched, compared=compared, records=records, dead=dead)

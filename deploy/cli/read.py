@@ -1,4 +1,4 @@
-"""`onefact read`, `replay` and `models`."""
+"""`onefact read` and `models`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.output import Json, print_json, print_table, say
-from eventlog.errors import NotFound, OnefactError
+from deploy.cli.output import Json, print_json, print_table
+from eventlog.errors import NotFound
 
 if TYPE_CHECKING:
     from eventlog.models import Model, Row
-    from projections.replay import ReplayProgress, ReplayResult
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command("read")(read)
-    app.command("replay")(replay)
     app.command("models")(models)
 
 
@@ -66,44 +64,6 @@ def read(
         _print_rows(declared, found)
 
 
-def replay(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A read model; `onefact models` lists them.")],
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME|POSITION",
-            help="Build a version as of this point beside the live one, for `read --version`; do not switch.",
-        ),
-    ] = None,
-    accept_differences: Annotated[
-        bool,
-        typer.Option(
-            "--accept-differences",
-            "--expect-change",
-            help="Switch although rows differ: the fold was changed on purpose.",
-        ),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Build a read model anew from the log beside the live one, compare the two, and switch if they are equal.
-
-    Exit code 1, and nothing switched, when they differ: the keys that differ are named. The version that was
-    live stays until the next replay, and so does one that was built --until a point.
-    """
-    from rich.console import Console
-
-    from projections.replay import replay as run
-
-    with _progress_bar(Console(stderr=True), quiet=as_json) as on_progress:
-        result = run(model, until=until, accept_differences=accept_differences, on_progress=on_progress)
-    if as_json:
-        print_json(asdict(result))
-        if result.identical is False and not result.switched:
-            raise typer.Exit(1)
-    else:
-        _print_result(result)
-
-
 def models(*, as_json: Json = False) -> None:
     """List the read models: store, key, live version, and how many records each is behind."""
     from projections.overview import overview
@@ -135,56 +95,3 @@ def _shown(value: Any) -> str:
             return ", ".join(f"{name} {each}" for name, each in value.items())
         case _:
             return str(value)
-
-
-def _print_result(result: ReplayResult) -> None:
-    say(
-        f"{result.model}: {result.records:,} records into {result.rows:,} rows in {result.seconds:.1f} s "
-        f"({result.rate:,} records/s); digest {result.digest_rebuilt[:16]}"
-    )
-    if result.identical is None:
-        say(
-            f"version {result.version} stands at that point and is not live: read it with --version {result.version}; "
-            "the next replay of this model removes it"
-        )
-    elif result.identical:
-        say(f"identical to the live one; switched from version {result.previous} to {result.version}")
-    else:
-        named = ", ".join("/".join(map(str, key)) for key in result.differences)
-        difference = f"{result.differing} rows differ from version {result.previous}: {named}"
-        if not result.switched:
-            raise OnefactError(
-                f"{difference}; nothing was switched. Compare with --version {result.version}, "
-                "and switch with --accept-differences if the change is meant"
-            )
-        say(f"{difference}; switched to version {result.version} all the same")
-
-
-class _progress_bar:  # noqa: N801 - used as a function
-    """Shows a replay on a terminal: records, rate, time left."""
-
-    def __init__(self, console: Any, *, quiet: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-        )
-        self._bar = Progress(*columns, console=console, disable=quiet, transient=False)
-        self._task = self._bar.add_task("building", total=None, speed="")
-
-    def __enter__(self) -> Any:
-        self._bar.start()
-        return self.show
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, progress: ReplayProgress) -> None:
-        speed = f"{progress.rate:,.0f}/s, {progress.seconds_left:.0f} s left" if progress.phase == "building" else ""
-        self._bar.update(
-            self._task, description=progress.phase, completed=progress.done, total=progress.total, speed=speed
-        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from eventlog.errors import BadInput
 from eventlog.settings import Settings
 from eventlog.sink import Store
@@ -10,6 +12,9 @@ STORES = ("postgres", "redis", "neo4j")
 """Names that `open_store` knows, besides `memory`."""
 OPTIONAL = frozenset({"neo4j"})
 """Stores that an installation may do without; read models in them are then left out."""
+
+OpenStore = Callable[[str, Settings], Store]
+"""As `open_store`: tests give stores of their own."""
 
 
 def left_out(store: str, settings: Settings) -> bool:

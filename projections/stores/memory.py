@@ -93,6 +93,16 @@ class MemoryStore:
                 kept.live = version
             return True
 
+    def amend(self, model: Model, changes: Mapping[Key, Change], progress: Progress) -> bool:
+        with self._lock:
+            kept = self._kept(model)
+            live = kept.versions[kept.live]
+            if moved(self.progress(model)) != moved(progress):
+                return False
+            live.rows.apply(changes)
+            live.positions = {place: _Position(position.next) for place, position in live.positions.items()}
+            return True
+
     def drop_version(self, model: Model, version: int) -> None:
         with self._lock:
             kept = self._kept(model)

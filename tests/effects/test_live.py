@@ -11,8 +11,11 @@ from eventlog.codec import Codec
 from eventlog.provision import provision
 from eventlog.reader import LogReader
 from eventlog.settings import Settings
+from projections.mending import mend
 from projections.replay import replay
+from projections.rollback import rollback
 from projections.stores import open_store
+from projections.verify import verify
 from tests.backing import Backing
 from tests.effects.errands import CATALOG, EFFECT, ERRANDS, SEEN, Paid, Pay
 from tests.effects.provider import Provider
@@ -99,6 +102,11 @@ def test_facts_go_on_while_the_provider_is_away(
     result = replay(SEEN.model.name, settings=settings, catalog=CATALOG)
     assert result.identical
     assert result.records >= 2 * PAYMENTS
+    assert rollback(SEEN.model.name, settings=settings, catalog=CATALOG).switched
+    assert verify(SEEN.model.name, settings=settings, catalog=CATALOG).records >= 2 * PAYMENTS
+    first = next(iter(books["charges"]))
+    assert mend(SEEN.model.name, first["order_id"].partition("/")[0], settings=settings, catalog=CATALOG).records
+    assert replay(SEEN.model.name, settings=settings, catalog=CATALOG, until="2100-01-01").records >= 2 * PAYMENTS
     assert (made(workers), provider.books()) == (calls, books)
 
 

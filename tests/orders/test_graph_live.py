@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import neo4j
 import pytest
 from confluent_kafka import Producer
 
@@ -23,8 +24,12 @@ from eventlog.message import Event
 from eventlog.provision import provision
 from eventlog.settings import Settings
 from projections import Reader
+from projections.mending import mend
 from projections.replay import replay
+from projections.rollback import rollback
 from projections.stores.neo4j import Neo4jSink
+from projections.stores.neo4j._connection import parse
+from projections.verify import verify
 from schemas.inventory import INVENTORY, StockReceived
 from schemas.orders import ORDERS, OrderConfirmed
 from tests.backing import Backing
@@ -120,6 +125,21 @@ def reader(graphed: Settings) -> Iterator[Reader]:
         yield made
 
 
+def spoil(settings: Settings, shop: Shop) -> None:
+    """Change an edge by hand, remove another one, add a node."""
+    address = parse(settings.neo4j)
+    edges = "MATCH (c:Customer {graph: $graph, customer_id: $one})-[x:ORDERED]->(p:Product {sku: $other})"
+    pairs = list(shop.bought)[:2]
+    with (
+        Reader(settings) as reader,
+        neo4j.GraphDatabase.driver(address.uri, auth=address.auth) as driver,
+    ):
+        graph = reader.store("purchases").live_version(reader.model("purchases"))
+        for (one, other), does in zip(pairs, ("SET x.quantity = 999", "DELETE x"), strict=True):
+            driver.execute_query(f"{edges} {does}", graph=graph, one=one, other=other)  # type: ignore[arg-type]
+        driver.execute_query("CREATE (:Product {graph: $graph, sku: $sku})", graph=graph, sku=shop.name("ghost"))
+
+
 def onefact(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "deploy.cli", *words], env=os.environ | env, cwd=ROOT, capture_output=True, text=True,
@@ -185,6 +205,19 @@ def test_a_rebuild_outlives_its_server(
     monkeypatch.setattr(Neo4jSink, "apply", dying)
     result = replay("purchases", graphed)
     assert killed and result.identical and result.switched
+    assert verify("purchases", graphed).identical
+    spoil(graphed, shop)
+    found = verify("purchases", graphed)
+    assert (found.changed, found.missing, found.extra) == (1, 1, 1)
+    assert {d.kind: d.key[0] for d in found.differences} == {
+        "changed": "ORDERED",
+        "missing": "ORDERED",
+        "extra": "Product",
+    }
+    for difference in found.differences:
+        assert mend("purchases", difference.key, graphed).mended == [difference]
+    assert verify("purchases", graphed).identical
+    assert rollback("purchases", graphed).version == result.previous
     assert shop.edges(reader) == shop.bought
     shop.sell(random.Random(1), 50)
     wait_until(lambda: shop.edges(reader) == shop.bought, TIMEOUT_S, "the worker follows the switch", workers.logs)

@@ -121,14 +121,50 @@ def test_a_replay_that_differs_is_refused_with_1_and_the_key(quoted: Settings) -
 
     with redis.Redis.from_url(quoted.redis) as client:
         client.hset(f"onefact:prices:v{version}:row:{SYMBOL}", "price", "0.01")
+    verified = onefact(quoted, "verify", "prices")
+    assert verified.returncode == 1
+    assert "1 rows differ (1 changed)" in verified.stdout
+    assert f"{SYMBOL} changed price 0.01 11.25" in " ".join(verified.stdout.split())
     done = onefact(quoted, "replay", "prices")
     assert done.returncode == 1
     assert f"1 rows differ from version {version}: {SYMBOL}; nothing was switched" in " ".join(done.stderr.split())
     refused = onefact(quoted, "replay", "prices", "--json")
     assert refused.returncode == 1
     assert json.loads(refused.stdout)["differences"] == [[SYMBOL]]
-    assert document(onefact(quoted, "replay", "prices", "--accept-differences", "--json"))["switched"]
+    taken = onefact(quoted, "replay", "prices", "--expect-change")
+    assert taken.returncode == 0
+    shown, switched = taken.stdout.index("1 rows differ (1 changed):"), taken.stdout.index("switched to version")
+    assert shown < switched, "the difference comes before the switch"
     assert replay("prices", quoted).identical
+
+
+def test_one_row_is_mended_and_a_version_comes_back(quoted: Settings, tmp_path: Path) -> None:
+    with Reader(quoted) as reader:
+        version = reader.store("prices").live_version(PRICES.model)
+    import redis
+
+    with redis.Redis.from_url(quoted.redis) as client:
+        client.delete(f"onefact:prices:v{version}:row:{SYMBOL}")
+    (found,) = document_of(onefact(quoted, "verify", "prices", "--json"), 1)
+    assert (found["missing"], found["differences"][0]["key"]) == (1, [SYMBOL])
+    mended = document(onefact(quoted, "replay", "prices", "--key", SYMBOL, "--json"))
+    assert [each["key"] for each in mended["mended"]] == [[SYMBOL]]
+    assert "is what" in onefact(quoted, "replay", "prices", "--key", SYMBOL).stdout
+    assert document(onefact(quoted, "verify", "prices", "--json"))[0]["identical"]
+    after = document(onefact(quoted, "replay", "prices", "--json"))
+    back = onefact(quoted, "replay", "prices", "--rollback")
+    assert f"version {after['previous']} of prices is live again in place of {after['version']}" in back.stdout
+    path = tmp_path / "prices.parquet"
+    written = document(onefact(quoted, "replay", "prices", "--into", str(path), "--key", SYMBOL, "--json"))
+    assert (written["rows"], path.exists()) == (1, True)
+    for words in (["--rollback", "--fresh"], ["--key", SYMBOL, "--until", "2026-03-01"]):
+        assert onefact(quoted, "replay", "prices", *words).returncode == 2
+    assert onefact(quoted, "checkpoint", "prices").returncode == 2, "its log is compacted"
+
+
+def document_of(done: subprocess.CompletedProcess[str], code: int) -> Any:
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
 
 
 def test_models_tells_where_each_is(quoted: Settings) -> None:

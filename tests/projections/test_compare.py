@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import cast
 
 import pytest
 
@@ -11,7 +10,7 @@ from eventlog.models import Hash, Key, Model, Row
 from eventlog.operations import Add, Append, Change, Operation, coalesce
 from eventlog.sink import Progress
 from projections.compare import Comparer, Comparison, Moving
-from projections.rebuild import Rebuild, Touched
+from projections.folding import Touched
 from projections.stores.memory import MemorySink, MemoryStore
 
 MODEL = Hash("moving", ("id",), {"id": "text", "facts": "integer"})
@@ -45,6 +44,7 @@ class Folding:
         self.model = MODEL
         self.version = store.create_version(MODEL)
         self._facts = facts
+        self._store = store
         self._sink: MemorySink = store.sink(MODEL, *PLACE, self.version)
         self._at = self._sink.open()
 
@@ -55,6 +55,12 @@ class Folding:
             touched.note(changes)
         self._sink.apply(changes, end)
         self._at = end
+
+    def rows(self) -> Iterator[Row]:
+        return self._store.scan(MODEL, self.version)
+
+    def row(self, key: Key) -> Row | None:
+        return self._store.get(MODEL, key, self.version)
 
 
 class Moved:
@@ -80,7 +86,7 @@ class Moved:
         self._sink.apply(coalesce([Add((key,), {"facts": by})]), self._at)
 
     def compare(self) -> Comparison:
-        return Comparer(self.store, 1, cast("Rebuild", self.rebuild)).compare()
+        return Comparer(self.store, 1, self.rebuild).compare()
 
 
 def again(key: str) -> Operation:

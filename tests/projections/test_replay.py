@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +21,11 @@ from eventlog.models import Model
 from eventlog.position import Position
 from eventlog.reader import LogReader
 from eventlog.roles import Projection
-from projections.replay import ReplayProgress, ReplayResult, replay
+from projections.progress import ReplayProgress
+from projections.replay import replay
+from projections.results import ReplayResult
+from projections.rollback import rollback
+from projections.verify import verify
 from tests.projections.conftest import START, Shop
 from tests.projections.shop import CATALOG, EVENTS, ITEMS, JOURNAL, RANKING, SHELF, STOCK, Counted
 
@@ -76,54 +75,6 @@ def test_a_rebuilt_model_is_identical_and_goes_live(shop: Shop, projection: Proj
         {place: n for place, n in store.progress(projection.model).items() if n}
     )
     shop.apply(projection)  # goes on from where the rebuilt one is
-
-
-@pytest.mark.parametrize("projection", [STOCK, SHELF], ids=lambda p: p.model.store)
-def test_rebuilt_under_load_readers_see_neither_failure_nor_mixture(shop: Shop, projection: Projection) -> None:
-    name, model = shop.name(), projection.model
-    stop = threading.Event()
-    failures: list[object] = []
-    reads = [0]
-    shop.count(name, "tea", "1")
-    shop.apply(projection)
-
-    def watch() -> None:
-        last = 0
-        key = (name, "tea") if projection is STOCK else name
-        while not stop.is_set():
-            try:
-                row = shop.reader.read(model.name, key)
-                assert isinstance(row, dict), row
-                facts = row["facts"]
-                told = row["quantity"] if projection is STOCK else row["version"]
-                assert facts == told, row
-                assert facts >= last, f"{facts} after {last}"
-                last = facts
-                reads[0] += 1
-            except Exception as error:
-                failures.append(error)
-                return
-
-    def produce() -> None:
-        shop.append([(Counted(shop=name, item="tea", quantity=Decimal(1)), START) for _ in range(40)])
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        with shop.writing(projection, produce):
-            results = [rebuild(shop, projection) for _ in range(4)]
-    finally:
-        stop.set()
-        watcher.join()
-    assert not failures, failures[0]
-    assert reads[0] > 100
-    assert all(result.identical and result.switched for result in results)
-    assert len({result.version for result in results}) == 4
-    version, now = live(shop, model)
-    assert version == results[-1].version
-    result = rebuild(shop, projection)
-    assert result.identical
-    assert result.digest_rebuilt == now
 
 
 def spoil(shop: Shop, projection: Projection, key: str) -> None:
@@ -212,50 +163,6 @@ def test_the_version_that_was_live_stays_until_the_next_replay(shop: Shop) -> No
     assert shop.reader.store("shop_items").versions(ITEMS.model) == [second.version, third.version]
 
 
-def test_killed_in_the_middle_the_live_one_is_untouched_and_the_next_replay_clears_up(
-    shop: Shop, tmp_path: Path
-) -> None:
-    fill(shop, 30_000)
-    shop.apply(SHELF, batch=2000)
-    before = live(shop, SHELF.model)
-    env = os.environ | {f"ONEFACT_{name.upper()}": str(v) for name, v in shop.settings.model_dump().items()}
-    program = (
-        "from projections.replay import replay\nfrom tests.projections.shop import CATALOG\n"
-        "replay('shop_shelf', catalog=CATALOG, on_progress=lambda p: print(p.phase, p.done, flush=True))\n"
-    )
-    killed = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
-    assert killed.stdout is not None
-    for line in killed.stdout:
-        if int(line.split()[1]) > 0:
-            break
-    with pytest.raises(OnefactError, match="another replay of shop_shelf runs"):
-        rebuild(shop, SHELF)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    killed.stdout.close()
-    store = shop.reader.store("shop_shelf")
-    assert max(store.versions(SHELF.model)) > before[0], "it was killed before it began"
-    assert live(shop, SHELF.model) == before
-    result = rebuild(shop, SHELF)
-    assert result.identical
-    assert store.versions(SHELF.model) == [before[0], result.version]
-
-
-def test_interrupted_from_the_keyboard_it_removes_its_version(shop: Shop) -> None:
-    fill(shop)
-    shop.apply(STOCK)
-    before = live(shop, STOCK.model)
-
-    def interrupt(progress: ReplayProgress) -> None:
-        if progress.phase == "comparing":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        rebuild(shop, STOCK, on_progress=interrupt)
-    assert live(shop, STOCK.model) == before
-    assert max(shop.reader.store("shop_stock").versions(STOCK.model)) == before[0]
-
-
 def test_poison_is_passed_over_and_counted_and_not_written_down_again(shop: Shop) -> None:
     name = fill(shop)
     producer = Producer({"bootstrap.servers": shop.settings.kafka, "log_level": 0})
@@ -339,3 +246,21 @@ def test_a_model_that_nobody_knows(shop: Shop) -> None:
     with pytest.raises(NotFound, match="no read model 'shelves'; there are"):
         replay("shelves", shop.settings, catalog=CATALOG)
     assert time.monotonic() > 0
+
+
+def back(shop: Shop, projection: Projection, **options: object) -> ReplayResult:
+    return rollback(projection.model.name, shop.settings, catalog=CATALOG, **options)  # type: ignore[arg-type]
+
+
+def test_a_replay_writes_nothing_to_the_log(shop: Shop) -> None:
+    name = fill(shop)
+    shop.enrich()
+    shop.apply(RANKING)
+    with LogReader(shop.settings) as log:
+        before = {topic.name: log.ends(topic.name) for topic in CATALOG.topics}
+        assert rebuild(shop, RANKING).switched
+        back(shop, RANKING)
+        rebuild(shop, RANKING, until=START)
+        verify("shop_ranking", shop.settings, catalog=CATALOG)
+        shop.reader.read("shop_ranking", f"{name}-1", as_of=START)
+        assert {topic.name: log.ends(topic.name) for topic in CATALOG.topics} == before

@@ -68,13 +68,7 @@ class EdgeSink:
         return self._sink.open()
 
     def apply(self, changes: Mapping[Key, Change], next_offset: int) -> None:
-        edges: dict[Key, Change] = {}
-        label = self._model.graph.edges[self._model.edge]
-        for (key,), change in changes.items():
-            edges[label.source, HUB, ""] = Change()
-            edges[label.target, key, ""] = Change()
-            edges[self._model.edge, HUB, key] = self._model.change(change)
-        self._sink.apply(edges, next_offset)
+        self._sink.apply(_edges(self._model, changes), next_offset)
 
     def close(self) -> None:
         self._sink.close()
@@ -119,6 +113,10 @@ class EdgeStore:
     def switch(self, model: Model, version: int, progress: Progress) -> bool:
         return self.graphs.switch(_graph(model), version, progress)
 
+    def amend(self, model: Model, changes: Mapping[Key, Change], progress: Progress) -> bool:
+        assert isinstance(model, Rows)
+        return self.graphs.amend(model.graph, _edges(model, changes), progress)
+
     def drop_version(self, model: Model, version: int) -> None:
         self.graphs.drop_version(_graph(model), version)
 
@@ -127,6 +125,16 @@ class EdgeStore:
 
     def close(self) -> None:
         self.graphs.close()
+
+
+def _edges(model: Rows, changes: Mapping[Key, Change]) -> dict[Key, Change]:
+    edges: dict[Key, Change] = {}
+    label = model.graph.edges[model.edge]
+    for (key,), change in changes.items():
+        edges[label.source, HUB, ""] = Change()
+        edges[label.target, key, ""] = Change()
+        edges[model.edge, HUB, key] = model.change(change)
+    return edges
 
 
 def _graph(model: Model) -> Graph:

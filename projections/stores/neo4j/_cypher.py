@@ -89,6 +89,11 @@ def removal_of(model: Graph, element: str) -> str:
     return f"UNWIND $rows AS r {_ends(model, element, 'r[0]', 'r[1]')} MATCH (a)-[x:`{element}`]->(b) DELETE x"
 
 
+def node_removal_of(model: Graph, element: str) -> str:
+    """Removes a node with its edges; parameters `$graph`, `$id`."""
+    return f"MATCH (x:`{element}` {{graph: $graph, `{model.nodes[element].key}`: $id}}) DETACH DELETE x"
+
+
 def _ends(model: Graph, element: str, source: str, target: str) -> str:
     edge = model.edges[element]
     a, b = model.nodes[edge.source].key, model.nodes[edge.target].key

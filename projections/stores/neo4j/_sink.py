@@ -86,18 +86,36 @@ class Neo4jSink:
 
         def work(run: neo4j.Transaction) -> None:
             self._advance(run, next_offset)
-            for element, rows in removed.items():
-                _in_pieces(run, _cypher.removal_of(self._model, element), rows, self._version)
-            for shape, rows in groups:
-                found = _in_pieces(run, shape.statement, rows, self._version)
-                if found != len(rows):
-                    raise OnefactError(f"{self}: {len(rows)} of {shape.columns.element} were written as {found}")
+            self._write(run, removed, groups)
 
         with answering():
             self._store.write(work)
         self._opened, self._next = True, next_offset
         if len(self._known) < KNOWN_NODES_MAX:
             self._known |= made
+
+    def amend(self, run: neo4j.Transaction, version: int, changes: Mapping[Key, Change]) -> None:
+        """Write whole rows of a version into the open transaction; for one that is not open."""
+        self._version, model = version, self._model
+        gone = {key for key, change in changes.items() if change.removed and key[0] in model.nodes}
+        for element, id_, _ in gone:
+            run.run(_cypher.node_removal_of(model, str(element)), id=id_, graph=version).consume()
+        whole = {key: _whole(model, key, change) for key, change in changes.items() if key not in gone}
+        removed, groups, _ = self._grouped(whole)
+        self._write(run, removed, groups)
+
+    def _write(
+        self,
+        run: neo4j.Transaction,
+        removed: Mapping[str, list[Any]],
+        groups: list[tuple[_cypher.Shape, list[list[Any]]]],
+    ) -> None:
+        for element, rows in removed.items():
+            _in_pieces(run, _cypher.removal_of(self._model, element), rows, self._version)
+        for shape, rows in groups:
+            found = _in_pieces(run, shape.statement, rows, self._version)
+            if found != len(rows):
+                raise OnefactError(f"{self}: {len(rows)} of {shape.columns.element} were written as {found}")
 
     def close(self) -> None:
         self._opened = False
@@ -175,6 +193,14 @@ class Neo4jSink:
         if shape is None:
             shape = self._shapes[columns] = _cypher.Shape(self._model, columns)
         return shape
+
+
+def _whole(model: Graph, key: Key, change: Change) -> Change:
+    """A node cannot be dropped for a moment, edges hold it: every column that the change does not have is cleared."""
+    if key[0] not in model.nodes:
+        return change
+    values = {**change.greatest, **change.adds, **change.puts}
+    return Change(dict.fromkeys(model.columns_of(str(key[0]))) | values)
 
 
 _NODE, _EDGE = itemgetter(0), itemgetter(0, 1)

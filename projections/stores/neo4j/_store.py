@@ -11,6 +11,7 @@ import neo4j
 
 from eventlog.errors import NotFound, OnefactError, ServiceAway
 from eventlog.models import Key, Model, Row
+from eventlog.operations import Change
 from eventlog.sink import Progress
 from projections.stores._versions import FIRST_VERSION, moved
 from projections.stores.neo4j import _bookkeeping as book
@@ -133,6 +134,25 @@ class Neo4jStore:
                 # A new fence: a sink that wakes later finds its position there, but no longer its own.
                 run.run(book.REFENCE, model=model.name, version=live, fence=fence).consume()
                 run.run(book.SHOW, model=model.name, version=version).consume()
+            return True
+
+        with answering():
+            return bool(self.write(work))
+
+    def amend(self, model: Model, changes: Mapping[Key, Change], progress: Progress) -> bool:
+        graph = book.checked(model)
+
+        def work(run: neo4j.Transaction) -> bool:
+            fence = uuid.uuid4().hex
+            found = book.records(run, book.LOCK, model=model.name, fence=fence)
+            if not found:
+                raise NotFound(f"read model {model.name} has no version in Neo4j")
+            live = found[0][0]
+            at = book.records(run, book.PROGRESS_LOCKED, model=model.name, version=live, fence=fence)
+            if moved({(topic, partition): following for topic, partition, following in at}) != moved(progress):
+                return False
+            Neo4jSink(self, graph, "", 0, live).amend(run, live, changes)
+            run.run(book.REFENCE, model=model.name, version=live, fence=fence).consume()
             return True
 
         with answering():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import psycopg
@@ -11,10 +11,12 @@ from psycopg import errors, sql
 
 from eventlog.errors import NotFound, OnefactError, ServiceAway
 from eventlog.models import Key, Model, Row, table_form
+from eventlog.operations import Change
 from eventlog.sink import Progress
 from eventlog.storable import original
 from projections.stores._versions import FIRST_VERSION, moved
 from projections.stores.postgres import _schema
+from projections.stores.postgres._batch import Batch
 from projections.stores.postgres._connection import answering, connect, parse
 from projections.stores.postgres._sink import PostgresSink
 from projections.stores.postgres._text import parameter
@@ -23,6 +25,8 @@ PREPARE_LOCK_TIMEOUT_MS = 60_000
 """Workers that start together wait for each other's migrations."""
 SCAN_ROWS = 5_000
 """Rows fetched at a time."""
+
+REFENCE = "UPDATE onefact.progress SET fence = gen_random_uuid() WHERE model = %s AND version = %s"
 
 Connection = psycopg.Connection[Any]
 T = TypeVar("T")
@@ -120,15 +124,24 @@ class PostgresStore:
 
     def switch(self, model: Model, version: int, progress: Progress) -> bool:
         with self._own() as connection, answering(), connection.transaction() as transaction:
-            live = self._locked_versions(connection, model, version)
-            rows = connection.execute(
-                "SELECT topic, partition, next FROM onefact.progress WHERE model = %s AND version = %s FOR UPDATE",
-                [model.name, live],
-            )
-            if moved({(topic, partition): following for topic, partition, following in rows}) != moved(progress):
+            live, there = self._locked_versions(connection, model)
+            if version not in there:
+                raise _absent(model, version)
+            if self._locked_progress(connection, model, live) != moved(progress):
                 raise psycopg.Rollback(transaction)
             if version != live:
                 self._make_live(connection, model, live, version)
+            return True
+        return False
+
+    def amend(self, model: Model, changes: Mapping[Key, Change], progress: Progress) -> bool:
+        table = _schema.checked(model)
+        with self._own() as connection, answering(), connection.transaction() as transaction:
+            live, _ = self._locked_versions(connection, model)
+            if self._locked_progress(connection, model, live) != moved(progress):
+                raise psycopg.Rollback(transaction)
+            Batch(connection, table, _schema.table_name(model, live)).write(changes)
+            connection.execute(REFENCE, [model.name, live])
             return True
         return False
 
@@ -205,20 +218,27 @@ class PostgresStore:
         where = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(column)) for column in model.key)
         return sql.SQL("SELECT {} FROM {} WHERE {}").format(_columns(model), sql.Identifier(name), where).as_string()
 
-    def _locked_versions(self, connection: Connection, model: Model, version: int) -> int:
-        """Lock the model's versions against everyone who opens or switches; the live one's number."""
+    def _locked_versions(self, connection: Connection, model: Model) -> tuple[int, set[int]]:
+        """Lock the model's versions against everyone who opens or switches; the live one's number, and all."""
         rows = connection.execute(
             "SELECT version, live FROM onefact.versions WHERE model = %s ORDER BY version FOR UPDATE", [model.name]
         ).fetchall()
-        if version not in [number for number, _ in rows]:
-            raise _absent(model, version)
-        return int(next(number for number, live in rows if live))
+        live = next((number for number, live in rows if live), None)
+        if live is None:
+            raise _absent(model, None)
+        return int(live), {number for number, _ in rows}
+
+    def _locked_progress(self, connection: Connection, model: Model, version: int) -> Progress:
+        """Lock a version's progress against its owners."""
+        rows = connection.execute(
+            "SELECT topic, partition, next FROM onefact.progress WHERE model = %s AND version = %s FOR UPDATE",
+            [model.name, version],
+        )
+        return moved({(topic, partition): following for topic, partition, following in rows})
 
     def _make_live(self, connection: Connection, model: Model, old: int, new: int) -> None:
         # A new fence on each row: a sink that wakes later finds its position there, but no longer its own.
-        connection.execute(
-            "UPDATE onefact.progress SET fence = gen_random_uuid() WHERE model = %s AND version = %s", [model.name, old]
-        )
+        connection.execute(REFENCE, [model.name, old])
         for version in (old, new):
             connection.execute(
                 "UPDATE onefact.versions SET live = %s WHERE model = %s AND version = %s",

@@ -153,11 +153,18 @@ class Layout:
         times = {f"{model.times}.{name}": _time(at) for name, at in zip(found[::2], found[1::2], strict=True)}
         return shaped(model, {self.key_column: read(self.key_kind, member), **times})
 
-    def scored(self, member: str, exact: str) -> Row:
-        """A row of a sorted set."""
+    def scored(self, member: str, exact: str | None, place: str | None) -> Row | None:
+        """A row of a sorted set: its exact score, beside the number that it is ranked by; None where it has no row.
+
+        Where somebody changed the one and not the other, what readers see is the place in the ranking.
+        """
         assert isinstance(self.model, SortedSet)
-        columns = {self.key_column: read(self.key_kind, member), self.model.score: Decimal(exact) if exact else None}
-        return shaped(self.model, columns)
+        score = Decimal(exact) if exact else None
+        if place is None and (exact is None or score is not None):
+            return None
+        if place is not None and (score is None or float(score) != float(place)):
+            score = Decimal(repr(float(place)))
+        return shaped(self.model, {self.key_column: read(self.key_kind, member), self.model.score: score})
 
 
 def _time(score: str) -> datetime:

@@ -14,11 +14,10 @@ local function pieces(command, key, items, first)
 end
 """
 
-APPLY = Script(
+_WRITE = (
     _PIECES
     + """
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-local batch = cmsgpack.unpack(ARGV[4])
+local function write(batch)
 for _, key in ipairs(batch[1]) do redis.call('DEL', key) end
 for _, row in ipairs(batch[2]) do pieces('HDEL', row[1], row, 2) end
 for _, row in ipairs(batch[3]) do
@@ -48,6 +47,15 @@ for _, row in ipairs(batch[10]) do
 end
 for _, row in ipairs(batch[11]) do pieces('ZADD', row[1], row, 2) end
 for _, row in ipairs(batch[12]) do pieces('ZREM', row[1], row, 2) end
+end
+"""
+)
+
+APPLY = Script(
+    _WRITE
+    + """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+write(cmsgpack.unpack(ARGV[4]))
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
@@ -117,33 +125,58 @@ return version
 """
 )
 
+# Whether a version's progress is what is wanted, and a new fence for all of its owners.
+_STANDS = """
+local function stands(progress, wanted, left)
+  local found = redis.call('HGETALL', progress)
+  for i = 1, #found, 2 do
+    local following = string.match(found[i + 1], '^%d+')
+    if following ~= '0' then
+      if wanted[found[i]] ~= following then return false end
+      left = left - 1
+    end
+  end
+  return left == 0
+end
+local function refence(progress, fence)
+  local found = redis.call('HGETALL', progress)
+  for i = 1, #found, 2 do
+    redis.call('HSET', progress, found[i], string.match(found[i + 1], '^%d+') .. ' ' .. fence)
+  end
+end
+"""
+
 SWITCH = Script(
     _LIVE
+    + _STANDS
     + """
 local old, new = live_version(), ARGV[1]
 if redis.call('SISMEMBER', base .. ':versions', new) == 0 then return -1 end
-local wanted = cmsgpack.unpack(ARGV[2])
 local progress = base .. ':v' .. old .. ':progress'
-local found = redis.call('HGETALL', progress)
-local left = ARGV[3] + 0
-for i = 1, #found, 2 do
-  local following = string.match(found[i + 1], '^%d+')
-  if following ~= '0' then
-    if wanted[found[i]] ~= following then return 0 end
-    left = left - 1
-  end
-end
-if left ~= 0 then return 0 end
+if not stands(progress, cmsgpack.unpack(ARGV[2]), ARGV[3] + 0) then return 0 end
 if old ~= new then
-  for i = 1, #found, 2 do
-    redis.call('HSET', progress, found[i], string.match(found[i + 1], '^%d+') .. ' ' .. ARGV[4])
-  end
+  refence(progress, ARGV[4])
   redis.call('SET', base .. ':live', new)
 end
 return 1
 """
 )
 """Make a version live. KEYS: base. ARGV: version, {place: next} of the live one, its size, a new fence."""
+
+AMEND = Script(
+    _LIVE
+    + _STANDS
+    + _WRITE
+    + """
+if live_version() ~= ARGV[1] then return 0 end
+local progress = base .. ':v' .. ARGV[1] .. ':progress'
+if not stands(progress, cmsgpack.unpack(ARGV[2]), ARGV[3] + 0) then return 0 end
+write(cmsgpack.unpack(ARGV[5]))
+refence(progress, ARGV[4])
+return 1
+"""
+)
+"""Write rows of the live version. KEYS: base, scores, exact. ARGV: as of `SWITCH`, and a batch as of `APPLY`."""
 
 DROP = Script(
     _LIVE

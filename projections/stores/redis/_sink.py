@@ -105,6 +105,11 @@ class RedisSink:
         self._next = next_offset
         self._bound()
 
+    def packed(self, version: int, changes: Mapping[Key, Change]) -> bytes:
+        """A batch of whole rows of a version, as the scripts take it; for one that is not open."""
+        self._prefix = self._layout.prefix(version)
+        return self._written(None, changes).packed()
+
     def close(self) -> None:
         self._known.clear()
         client, self._client = self._client, None
@@ -115,9 +120,10 @@ class RedisSink:
     def __str__(self) -> str:
         return f"{self._prefix}{self._place}"
 
-    def _written(self, client: redis.Redis, changes: Mapping[Key, Change]) -> Written:
+    def _written(self, client: redis.Redis | None, changes: Mapping[Key, Change]) -> Written:
         named = [(self._layout.member(key), change) for key, change in changes.items()]
-        self._read_added(client, named)
+        if client is not None:
+            self._read_added(client, named)
         batch = Written()
         model = self._layout.model
         for member, change in named:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from eventlog.errors import NotFound, OnefactError, ServiceAway
 from eventlog.models import Feed, Key, Model, Row, SortedSet, Timeline
+from eventlog.operations import Change
 from eventlog.sink import Progress
 from projections.stores._versions import FIRST_VERSION, moved
 from projections.stores.redis._connection import Argument, answering, connect
 from projections.stores.redis._layout import Layout
-from projections.stores.redis._scripts import CREATE, DROP, LISTS, PREPARE, PROGRESS, RANGE, ROWS, SWITCH, TIMES
+from projections.stores.redis._scripts import AMEND, CREATE, DROP, LISTS, PREPARE, PROGRESS, RANGE, ROWS, SWITCH, TIMES
 from projections.stores.redis._sink import RedisSink
 
 SCAN_KEYS = 2_000
@@ -84,12 +86,12 @@ class RedisStore:
         member = layout.member(key)
         with self._lock:
             if version is not None:
-                return self._found(layout, member, self._ask([self._command(layout, member, str(version))])[0])
+                return self._found(layout, member, self._ask(self._commands(layout, member, str(version))))
             while True:
                 believed = self._live.get(model.name, str(FIRST_VERSION))
                 # The live version is asked after the row, in the same round trip: if it is the one believed to be live,
                 # the row was read while it was.
-                found, live = self._ask([self._command(layout, member, believed), ("GET", layout.live)])
+                *found, live = self._ask([*self._commands(layout, member, believed), ("GET", layout.live)])
                 if live is None or live == believed:
                     return self._found(layout, member, found)
                 self._live[model.name] = live
@@ -134,12 +136,23 @@ class RedisStore:
         return int(CREATE(self._client, [layout.base], layout.declared()))
 
     def switch(self, model: Model, version: int, progress: Progress) -> bool:
-        wanted = {f"{topic}:{partition}": str(n) for (topic, partition), n in moved(progress).items()}
-        arguments: list[Argument] = [str(version), msgspec.msgpack.encode(wanted), str(len(wanted)), uuid.uuid4().hex]
-        done = SWITCH(self._client, [self._layout(model).base], arguments)
+        done = SWITCH(self._client, [self._layout(model).base], self._standing(version, progress))
         if done < 0:
             raise NotFound(f"read model {model.name} has no version {version}")
         return bool(done)
+
+    def amend(self, model: Model, changes: Mapping[Key, Change], progress: Progress) -> bool:
+        layout, live = self._layout(model), self.live_version(model)
+        batch = RedisSink(self._url, layout, "", 0, live).packed(live, changes)
+        prefix = layout.prefix(live)
+        keys = [layout.base, f"{prefix}scores", f"{prefix}exact"]
+        return bool(AMEND(self._client, keys, [*self._standing(live, progress), batch]))
+
+    @staticmethod
+    def _standing(version: int, progress: Progress) -> list[Argument]:
+        """A version, the live one's progress as it must be, and a new fence."""
+        wanted = {f"{topic}:{partition}": str(n) for (topic, partition), n in moved(progress).items()}
+        return [str(version), msgspec.msgpack.encode(wanted), str(len(wanted)), uuid.uuid4().hex]
 
     def drop_version(self, model: Model, version: int) -> None:
         layout = self._layout(model)
@@ -188,7 +201,8 @@ class RedisStore:
 
     def _scan_scores(self, layout: Layout, prefix: str) -> Iterator[Row]:
         """Highest first by exact score, and by key where that is equal: the doubles that Redis sorts by may tie."""
-        tied: list[tuple[Decimal, str, str]] = []
+        assert isinstance(layout.model, SortedSet)
+        tied: list[tuple[Decimal, str, Row]] = []
         tied_at = None
         first = 0
         while True:
@@ -196,34 +210,37 @@ class RedisStore:
             rows = msgspec.msgpack.decode(RANGE(self._client, keys, [first, first + RANGE_MEMBERS - 1]))
             for member, at, exact in rows:
                 if at != tied_at:
-                    yield from self._untied(layout, tied)
+                    yield from self._untied(tied)
                     tied, tied_at = [], at
-                tied.append((-Decimal(exact), member, exact))
+                row = layout.scored(member, exact, at)
+                if row is not None:
+                    tied.append((-row[layout.model.score], member, row))
             if len(rows) < RANGE_MEMBERS:
-                yield from self._untied(layout, tied)
+                yield from self._untied(tied)
                 return
             first += RANGE_MEMBERS
 
     @staticmethod
-    def _untied(layout: Layout, tied: list[tuple[Decimal, str, str]]) -> Iterator[Row]:
-        for _, member, exact in sorted(tied):
-            yield layout.scored(member, exact)
+    def _untied(tied: list[tuple[Decimal, str, Row]]) -> Iterator[Row]:
+        for _, _, row in sorted(tied, key=itemgetter(0, 1)):
+            yield row
 
     @staticmethod
-    def _command(layout: Layout, member: str, version: str) -> tuple[str, ...]:
+    def _commands(layout: Layout, member: str, version: str) -> list[tuple[str, ...]]:
         prefix = f"{layout.base}:v{version}:"
         if isinstance(layout.model, SortedSet):
-            return "HGET", f"{prefix}exact", member
+            return [("HGET", f"{prefix}exact", member), ("ZSCORE", f"{prefix}scores", member)]
         if isinstance(layout.model, Feed):
-            return "LRANGE", f"{prefix}row:{member}", "0", "-1"
+            return [("LRANGE", f"{prefix}row:{member}", "0", "-1")]
         if isinstance(layout.model, Timeline):
-            return "ZRANGE", f"{prefix}row:{member}", "0", "-1", "WITHSCORES"
-        return "HGETALL", f"{prefix}row:{member}"
+            return [("ZRANGE", f"{prefix}row:{member}", "0", "-1", "WITHSCORES")]
+        return [("HGETALL", f"{prefix}row:{member}")]
 
     @staticmethod
-    def _found(layout: Layout, member: str, found: Any) -> Row | None:
+    def _found(layout: Layout, member: str, answers: list[Any]) -> Row | None:
+        found = answers[0]
         if isinstance(layout.model, SortedSet):
-            return None if found is None else layout.scored(member, found)
+            return layout.scored(member, found, answers[1])
         if isinstance(layout.model, Feed):
             return layout.feed(member, found, datetime.now(UTC))
         if isinstance(layout.model, Timeline):

@@ -1,0 +1,229 @@
+"""Checkpoints: what a model was at any point is the same with them and without, and they save the reading."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventlog.archive.checkpoints import Damaged, chain
+from eventlog.digest import canonical
+from eventlog.errors import BadInput, ServiceAway
+from eventlog.memory import MemoryRows
+from eventlog.position import Position
+from eventlog.reader import to_record
+from eventlog.roles import Projection
+from eventlog.steps import ProjectStep
+from projections import Reader
+from projections import asof as asof_module
+from projections.checkpoints import Checkpointed, checkpoint, checkpoints_of
+from projections.fingerprint import fold_of
+from projections.folding import time_of
+from tests.projections.kinds import ITEMS, KINDS, LAST, SHELF, STOCK
+from tests.projections.shop import EVENTS, GIFTS, JOURNAL, Counted
+from tests.projections.world import MemoryLog, MemoryObjects, World
+
+START = datetime.fromisoformat("2026-03-01T09:00:00+00:00")
+SHOPS = [f"s{number}" for number in range(9)]
+FACTS = 400
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Facts a minute apart; one in twenty has a time of up to an hour before, one in twenty is ahead."""
+    made = World(tmp_path, KINDS)
+    made.patch(monkeypatch)
+    # One file for a few rows, so that there are several in a checkpoint.
+    monkeypatch.setattr("eventlog.archive.checkpoints.BUCKET_ROWS", 20)
+    rng = random.Random(20)
+    for number in range(FACTS):
+        back = rng.choice((rng.randrange(60), -100)) if rng.random() < 0.1 else 0
+        fact = Counted(shop=rng.choice(SHOPS), item=rng.choice("abcdef"), quantity=Decimal(rng.randrange(-8, 20)) / 4)
+        made.append(EVENTS, fact, START + timedelta(minutes=number - back))
+    return made
+
+
+def folded(world: World, projection: Projection, point: datetime | Position) -> list[bytes]:
+    """An independent fold, record by record from the beginning."""
+    rows = MemoryRows(projection.model)
+    for partition in range(EVENTS.partitions):
+        step = ProjectStep(projection, EVENTS, world.codec)
+        for place, messages, _ in MemoryLog(world.records).batches({(EVENTS.name, partition): (0, 10**9)}):
+            for message in messages:
+                if isinstance(point, Position):
+                    held = message.offset() < point.offsets.get(place, 0)
+                else:
+                    time = time_of(message)
+                    held = time is not None and time <= point
+                if held:
+                    rows.apply(step.run([to_record(message)]).changes)
+    return sorted(map(canonical, rows.scan()))
+
+
+def points(world: World, count: int) -> Iterator[datetime | Position]:
+    rng = random.Random(21)
+    yield START - timedelta(days=1)
+    yield START + timedelta(days=9)
+    for _ in range(count):
+        yield START + timedelta(minutes=rng.randrange(-5, FACTS + 5), microseconds=rng.choice((-1, 0, 1)))
+        ends = {place: rng.randrange(len(records) + 1) for place, records in world.records.items()}
+        yield Position({place: offset for place, offset in ends.items() if offset})
+
+
+def made(world: World, projection: Projection, every: int = 41, **options: Any) -> Checkpointed:
+    return checkpoint(projection.model.name, world.settings, every=every, catalog=world.catalog, **options)
+
+
+@pytest.mark.parametrize("projection", KINDS.projections, ids=lambda p: p.model.name)
+def test_as_of_any_point_is_a_fresh_fold_to_it(world: World, projection: Projection) -> None:
+    rng = random.Random(22)
+    result = made(world, projection)
+    assert result.checkpoints == result.made == FACTS // 41
+    with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
+        for point in points(world, 5):
+            wanted = folded(world, projection, point)
+            assert sorted(map(canonical, reader.read(projection.model.name, as_of=point))) == wanted, point
+            rows = list(reader.read(projection.model.name, as_of=point))
+            for row in rng.sample(rows, min(4, len(rows))):
+                key = tuple(row[column] for column in projection.model.key)
+                assert reader.read(projection.model.name, key, as_of=point) == row, (point, key)
+
+
+def test_it_is_read_from_the_nearest_one(world: World) -> None:
+    with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
+        end = START + timedelta(minutes=FACTS)
+        before = MemoryLog.read
+        row = reader.read("shop_shelf", "s3", as_of=end)
+        whole = MemoryLog.read - before
+    made(world, SHELF)
+    with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
+        before = MemoryLog.read
+        assert reader.read("shop_shelf", "s3", as_of=end) == row
+        assert MemoryLog.read - before < whole / 4
+        before = MemoryLog.read
+        reader.read("shop_shelf", "s3", as_of=START + timedelta(minutes=90))
+        # Stretches whose facts are all later are passed over, up to the end of the checkpoints.
+        assert MemoryLog.read - before < whole / 2
+        before = MemoryLog.read
+        for minute in range(60):
+            reader.read("shop_shelf", "s3", as_of=START + timedelta(minutes=90, seconds=minute))
+        assert MemoryLog.read == before, "what was read is read again"
+
+
+def test_the_next_run_goes_on_where_the_last_one_was(world: World) -> None:
+    first = made(world, STOCK, every=90)
+    assert (first.made, first.offsets) == (4, 360)
+    again = made(world, STOCK, every=90)
+    assert (again.made, again.records) == (0, 0)
+    with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
+        tail = reader.read("shop_stock", as_of=START + timedelta(days=9))
+        for number in range(150):
+            fact = Counted(shop=SHOPS[number % 9], item="ab"[number % 2], quantity=Decimal(1 - number % 5))
+            world.append(EVENTS, fact, START + timedelta(minutes=FACTS + number))
+        assert reader.read("shop_stock", as_of=START + timedelta(days=9)) != tail
+        reader.read("shop_stock", "s1", as_of=START + timedelta(days=9))  # reads on past the last checkpoint
+        later = made(world, STOCK, every=90)
+        assert (later.made, later.checkpoints, later.offsets, later.records) == (2, 6, 540, 180)
+        # The same reader: what it had read as the log's end now has a checkpoint in the middle.
+        late = [START + timedelta(minutes=minute) for minute in range(340, 600, 15)]
+        for point in (*points(world, 3), *late):
+            whole = reader.read("shop_stock", as_of=point)
+            assert sorted(map(canonical, whole)) == folded(world, STOCK, point)
+            assert reader.read("shop_stock", "s1", as_of=point) == [row for row in whole if row["shop"] == "s1"], point
+
+
+def test_another_fold_has_none_of_its_own(world: World) -> None:
+    made(world, ITEMS)
+
+    def doubled(event: Counted, meta: object) -> Iterator[Any]:
+        for operation in ITEMS.on(event, meta):  # type: ignore[arg-type]
+            yield operation._replace(values={"quantity": event.quantity * 2})
+
+    other = replace(ITEMS, on=doubled)  # type: ignore[arg-type]
+    assert fold_of(other) != fold_of(ITEMS)
+    assert fold_of(replace(ITEMS, on=ITEMS.on)) == fold_of(ITEMS)
+    world.catalog = replace(KINDS, projections=(other,))
+    point = START + timedelta(minutes=250)
+    with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
+        assert sorted(map(canonical, reader.read("shop_items", as_of=point))) == folded(world, other, point)
+    made(world, other)
+    kept = checkpoints_of(ITEMS, world.settings)
+    assert kept is not None
+    assert kept.index().checkpoints == [], "those of the fold before are gone"
+
+
+def test_of_another_log_none_is_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(world, STOCK)
+    monkeypatch.setattr(MemoryLog, "topic_id", lambda _, topic: f"another {topic}")
+    world.records = {place: records[:20] for place, records in world.records.items()}
+    point = START + timedelta(minutes=FACTS)
+    world.patch(monkeypatch)
+    with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
+        assert sorted(map(canonical, reader.read("shop_stock", as_of=point))) == folded(world, STOCK, point)
+    assert made(world, STOCK, every=50).checkpoints == sum(map(len, world.records.values())) // 50
+
+
+def test_where_the_object_store_is_away_the_log_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(world, SHELF)
+    point = START + timedelta(minutes=90)
+
+    def away(*_: object) -> None:
+        raise ServiceAway("s3", "gone")
+
+    monkeypatch.setattr(MemoryObjects, "keys", away)
+    with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
+        assert sorted(map(canonical, reader.read("shop_shelf", as_of=point))) == folded(world, SHELF, point)
+
+
+def test_a_file_that_was_altered_or_is_gone_is_named(world: World) -> None:
+    made(world, STOCK)
+    names = [name for name in world.objects.kept if name.endswith(".parquet")]
+    point = START + timedelta(minutes=FACTS)
+    for name in names:
+        world.objects.kept[name] += b"x"
+    with (
+        Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader,
+        pytest.raises(Damaged, match=r"was altered; `onefact checkpoint shop_stock --fresh`"),
+    ):
+        reader.read("shop_stock", as_of=point)
+    for name in names:
+        del world.objects.kept[name]
+    with (
+        Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader,
+        pytest.raises(Damaged, match="lacks the file"),
+    ):
+        reader.read("shop_stock", "s3", as_of=point)
+    made(world, STOCK, fresh=True)
+    with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
+        assert sorted(map(canonical, reader.read("shop_stock", as_of=point))) == folded(world, STOCK, point)
+
+
+def test_a_row_is_written_as_often_as_its_checkpoints_number_has_digits(world: World) -> None:
+    assert [list(chain(number)) for number in (1, 6, 7, 8)] == [[1], [6, 4], [7, 6, 4], [8]]
+    result = made(world, JOURNAL, every=9)
+    assert result.checkpoints == FACTS // 9
+    assert result.rows < FACTS * (FACTS // 9).bit_length()
+
+
+def test_a_compacted_log_tells_no_past(world: World) -> None:
+    compacted = replace(EVENTS, compacted=True)
+    world.catalog = replace(KINDS, projections=(replace(SHELF, sources=(compacted,)),), domains=())
+    with pytest.raises(BadInput, match="compacted"):
+        checkpoint("shop_shelf", world.settings, catalog=world.catalog)
+    assert checkpoints_of(world.catalog.projections[0], world.settings) is None
+    assert asof_module.checkpoints_of(LAST, world.settings.model_copy(update={"s3": ""})) is None
+
+
+def test_rows_that_are_not_the_streams_own_are_folded_from_all(world: World) -> None:
+    world.catalog = replace(KINDS, projections=(GIFTS,))
+    made(world, GIFTS)
+    point = START + timedelta(minutes=FACTS)
+    with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
+        given = reader.read("shop_gifts", "s3-neighbour", as_of=point)  # no stream has that name
+        assert given == reader.read("shop_gifts", "s3", as_of=point) | {"shop": "s3-neighbour"}
