@@ -159,17 +159,22 @@ def _stop_when_archived() -> None:
     import threading
     import time
 
+    from eventlog.archive.objects import Objects
     from eventlog.discovery import catalog
     from eventlog.settings import Settings
+    from eventlog.upkeep.quiet import Cutter, archived_to
 
     settings = Settings().required("kafka", "registry", "s3")
+    objects, sources = Objects(settings), catalog().archiver.sources
+    cutter = Cutter(objects, {topic.name: topic.partitions for topic in sources})
 
     def watch() -> None:
         ends: dict[tuple[str, int], int] | None = None
         while True:
             try:
-                ends = _ends(settings, catalog().archiver.sources) if ends is None else ends
-                if _archived(settings, ends):
+                ends = _ends(settings, sources) if ends is None else ends
+                if archived_to(objects, ends):
+                    cutter.look()
                     break
             except OnefactError:
                 pass  # services may come later than their workers
@@ -187,21 +192,6 @@ def _ends(settings: Settings, topics: tuple[Topic, ...]) -> dict[tuple[str, int]
     if not ends:
         raise NotFound("there are no topics yet")
     return ends
-
-
-def _archived(settings: Settings, ends: dict[tuple[str, int], int]) -> bool:
-    from eventlog.archive.objects import Objects
-    from eventlog.archive.table import Table
-    from eventlog.reader import LogReader
-
-    objects = Objects(settings)
-    partitions: dict[str, list[int]] = {}
-    for topic, partition in ends:
-        partitions.setdefault(topic, []).append(partition)
-    reached = {(t, p): n for t, ps in partitions.items() for p, n in Table(objects, t).next_offsets(ps).items()}
-    with LogReader(settings) as log:
-        ranges = {place: (max(reached.get(place, 0), log.log_bounds(*place)[0]), end) for place, end in ends.items()}
-        return log.waiting(ranges) == 0
 
 
 def compact(topics: Topics = None, *, as_json: Json = False) -> None:

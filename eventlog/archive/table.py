@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -151,7 +152,6 @@ class Table:
         Raises `Fenced` where one of the old files is not in the table any more.
         """
         from deltalake import CommitProperties
-        from deltalake.transaction import RemoveAction
 
         _require_same_ranges(old, new)
         with self._lock:
@@ -162,19 +162,31 @@ class Table:
                 there = set(pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist())
             if gone := [segment.path for segment in old if segment.path not in there]:
                 raise Fenced(f"{self.topic}: {gone[0]} was replaced by another one")
-            removed = [
-                RemoveAction(
-                    path=segment.path,
-                    data_change=False,
-                    deletion_timestamp=max(each.written_ms for each in new),
-                    size=segment.size,
-                    partition_values={"partition": str(segment.partition), "tier": segment.tier},
-                )
-                for segment in old
-            ]
+            at_ms = max(each.written_ms for each in new)
+            removed = [_remove(segment, at_ms, data_change=False) for segment in old]
             actions = [*(_add(segment, data_change=False) for segment in new), *removed]
             told = {"why": why, "replaced": [_told(each) for each in old], "made": [_told(each) for each in new]}
             self._commit(table, actions, CommitProperties(custom_metadata=told))
+
+    def rewind(
+        self, partition: int, gone: Sequence[Segment], kept: Sequence[Segment], expected: int, offset: int
+    ) -> None:
+        """Commit that a partition's archive ends before `offset`: without some files, with the heads of others.
+
+        Raises `Fenced` where its position is not `expected` any more.
+        """
+        from deltalake import CommitProperties, Transaction
+
+        now_ms = int(time.time() * 1000)
+        with self._lock:
+            table = self._refreshed()
+            if self._position(table, partition) != expected:
+                raise Fenced(f"{self.topic}:{partition} was archived on by another one")
+            removed = [_remove(segment, now_ms, data_change=True) for segment in gone]
+            actions = [*(_add(segment, data_change=True) for segment in kept), *removed]
+            after = Transaction(self._app(partition), offset, now_ms)
+            told = {"why": "rewound", "rewound": [_told(each) for each in gone]}
+            self._commit(table, actions, CommitProperties(app_transactions=[after], custom_metadata=told))
 
     def compactions(self) -> list[tuple[list[Segment], Segment]]:
         """Files that were replaced, and the one in their place, of every compaction that the table remembers."""
@@ -286,6 +298,18 @@ def _add(segment: Segment, *, data_change: bool) -> Any:
         modification_time=segment.written_ms,
         data_change=data_change,
         stats=json.dumps(stats),
+    )
+
+
+def _remove(segment: Segment, at_ms: int, *, data_change: bool) -> Any:
+    from deltalake.transaction import RemoveAction
+
+    return RemoveAction(
+        path=segment.path,
+        data_change=data_change,
+        deletion_timestamp=at_ms,
+        size=segment.size,
+        partition_values={"partition": str(segment.partition), "tier": segment.tier},
     )
 
 
