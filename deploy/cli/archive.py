@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.cli.output import Json, print_json, print_table
-from eventlog.errors import NotFound, OnefactError
+from eventlog.errors import BadInput, NotFound, OnefactError
 
 if TYPE_CHECKING:
     from eventlog.settings import Settings
@@ -20,7 +20,7 @@ Topics = Annotated[list[str] | None, typer.Argument(metavar="[TOPIC]...", help="
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     archive = typer.Typer(
-        no_args_is_help=True, help="The log in object storage: run, status, verify, compact, sql, plan, tier."
+        no_args_is_help=True, help="The log in object storage: run, status, verify, compact, sql, plan, tier, restore."
     )
     archive.command("run")(run)
     archive.command("status")(status)
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     archive.command("sql")(sql)
     archive.command("plan")(plan)
     archive.command("tier")(tier)
+    archive.command("restore")(restore)
     app.add_typer(archive, name="archive")
 
 
@@ -329,3 +330,53 @@ def _teller(publisher: Any) -> Any:
         publisher.flush()
 
     return tell
+
+
+def restore(
+    place: Annotated[str, typer.Argument(metavar="TOPIC[:PARTITION]", help="Of which topic, or of which partition.")],
+    *,
+    begin: Annotated[int, typer.Option("--from", metavar="OFFSET", help="From this offset on.")] = 0,
+    end: Annotated[int | None, typer.Option("--to", metavar="OFFSET", help="To before this one.")] = None,
+    speed: Annotated[str, typer.Option(help="Expedited, Standard or Bulk: the quicker, the dearer.")] = "Standard",
+    days: Annotated[int, typer.Option(min=1, help="So long it can be read then.")] = 7,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when all of it can be read.")] = False,
+    state: Annotated[bool, typer.Option("--state", help="Ask for nothing: show what is in which state.")] = False,
+    policy: PolicyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Have frozen files of a range restored, so that they can be read; shows what it costs.
+
+    What was asked for before is not asked for again. Example: onefact archive restore trading.events:3 --wait
+    """
+    from eventlog.archive.frozen import Request
+    from eventlog.archive.objects import SPEEDS, Objects
+    from eventlog.archive.past import Past
+    from eventlog.settings import Settings
+
+    settings = Settings().required("s3")
+    if speed not in SPEEDS:
+        raise BadInput(f"--speed is one of {', '.join(SPEEDS)}, not {speed!r}")
+    name, _, number = place.partition(":")
+    (topic,) = _chosen([name])
+    past, limit = Past(settings), 2**63 if end is None else end
+    frozen = [
+        segment
+        for partition in past.partitions(topic.name)
+        if number in ("", str(partition))
+        for segment in past.segments(topic.name, partition)
+        if segment.tier == "frozen" and segment.end > begin and segment.begin < limit
+    ]
+    request = Request(Objects(settings), frozen)
+    prices = _policy(policy).prices
+    to_pay = prices.restoring(speed, sum(segment.size for segment in request.lacking()))
+    if not state:
+        request.ask(speed, days)
+        if wait:
+            request.wait(settings.archive_look_s)
+    states = dict(request.states())
+    if as_json:
+        print_json({"files": len(frozen), "bytes": request.size, "states": states, "cost": to_pay})
+        return
+    said = ", ".join(f"{count} {which}" for which, count in sorted(states.items())) or "nothing frozen"
+    asked = "would cost" if state else "costs"
+    print(f"{len(frozen)} files, {request.size:,} bytes: {said}; to restore {asked} {to_pay:.4f} {prices.currency}")

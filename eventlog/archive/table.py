@@ -27,9 +27,9 @@ ROOT = "archive/log"
 PARTITIONED_BY = ["partition", "tier"]
 CHECKPOINT_EVERY = 50
 
-Tier = Literal["warm", "cold"]
+Tier = Literal["warm", "cold", "frozen"]
 _PATH = re.compile(
-    r"(?P<tier>warm|cold)/(?P<partition>\d+)/(?P<begin>\d+)-(?P<end>\d+)-(?P<digest>[0-9a-f]{64})\.parquet"
+    r"(?P<tier>warm|cold|frozen)/(?P<partition>\d+)/(?P<begin>\d+)-(?P<end>\d+)-(?P<digest>[0-9a-f]{64})\.parquet"
 )
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -50,6 +50,7 @@ class Segment:
     """In bytes."""
     records: int
     written_ms: int
+    """When the youngest of its records was archived first; moves between tiers do not change it."""
 
     @property
     def path(self) -> str:
@@ -146,24 +147,19 @@ class Table:
             after = Transaction(self._app(segment.partition), segment.end, segment.written_ms)
             self._commit(table, [_add(segment, data_change=True)], CommitProperties(app_transactions=[after]))
 
-    def replace(self, old: Sequence[Segment], new: Sequence[Segment], why: str) -> None:
-        """Commit that files hold what others held: no record comes, goes or changes.
+    def replace(self, old: Sequence[Segment], new: Sequence[Segment], why: str, *, fewer: bool = False) -> None:
+        """Commit that files hold what others held: no record comes, goes or changes; with `fewer` some may have gone.
 
         Raises `Fenced` where one of the old files is not in the table any more.
         """
         from deltalake import CommitProperties
 
-        _require_same_ranges(old, new)
+        _require_same_ranges(old, new, fewer=fewer)
         with self._lock:
             table = self._refreshed()
-            import pyarrow as pa
-
-            with _Errors(self):
-                there = set(pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist())
-            if gone := [segment.path for segment in old if segment.path not in there]:
-                raise Fenced(f"{self.topic}: {gone[0]} was replaced by another one")
-            at_ms = max(each.written_ms for each in new)
-            removed = [_remove(segment, at_ms, data_change=False) for segment in old]
+            self._require_there(table, old)
+            now_ms = int(time.time() * 1000)
+            removed = [_remove(segment, now_ms, data_change=False) for segment in old]
             actions = [*(_add(segment, data_change=False) for segment in new), *removed]
             told = {"why": why, "replaced": [_told(each) for each in old], "made": [_told(each) for each in new]}
             self._commit(table, actions, CommitProperties(custom_metadata=told))
@@ -188,8 +184,31 @@ class Table:
             told = {"why": "rewound", "rewound": [_told(each) for each in gone]}
             self._commit(table, actions, CommitProperties(app_transactions=[after], custom_metadata=told))
 
-    def compactions(self) -> list[tuple[list[Segment], Segment]]:
-        """Files that were replaced, and the one in their place, of every compaction that the table remembers."""
+    def remove(self, segments: Sequence[Segment], why: str) -> None:
+        """Commit that files are no data any more: what they hold is given up.
+
+        Raises `Fenced` where one of them is not in the table.
+        """
+        from deltalake import CommitProperties
+
+        now_ms = int(time.time() * 1000)
+        with self._lock:
+            table = self._refreshed()
+            self._require_there(table, segments)
+            told = {"why": why, "removed": [_told(each) for each in segments]}
+            actions = [_remove(segment, now_ms, data_change=True) for segment in segments]
+            self._commit(table, actions, CommitProperties(custom_metadata=told))
+
+    def _require_there(self, table: DeltaTable, segments: Sequence[Segment]) -> None:
+        import pyarrow as pa
+
+        with _Errors(self):
+            there = set(pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist())
+        if gone := [segment.path for segment in segments if segment.path not in there]:
+            raise Fenced(f"{self.topic}: {gone[0]} was replaced by another one")
+
+    def replaced(self) -> list[tuple[list[Segment], Segment]]:
+        """Files that were replaced, and the one in their place, of every time that the table remembers."""
         with self._lock, _Errors(self):
             history = self._refreshed().history()
         return [
@@ -313,8 +332,8 @@ def _remove(segment: Segment, at_ms: int, *, data_change: bool) -> Any:
     )
 
 
-def _require_same_ranges(old: Sequence[Segment], new: Sequence[Segment]) -> None:
-    """Replacing must keep every range and record count."""
+def _require_same_ranges(old: Sequence[Segment], new: Sequence[Segment], *, fewer: bool) -> None:
+    """Replacing must keep every range, and every count of records but where older ones of a key go."""
     for which in {(each.topic, each.partition) for each in (*old, *new)}:
         before, after = (sorted(each for each in side if (each.topic, each.partition) == which) for side in (old, new))
         for side in (before, after):
@@ -323,4 +342,5 @@ def _require_same_ranges(old: Sequence[Segment], new: Sequence[Segment]) -> None
         assert before
         assert after
         assert (before[0].begin, before[-1].end) == (after[0].begin, after[-1].end)
-        assert sum(each.records for each in before) == sum(each.records for each in after)
+        counts = [sum(each.records for each in side) for side in (before, after)]
+        assert counts[0] == counts[1] or (fewer and counts[0] > counts[1])

@@ -75,12 +75,12 @@ def test_what_differs_replaces_nothing(archive: Archive, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         if planted == "lost tail":
             write = module._write
-            patch.setattr(module, "_write", lambda objects, sources, path: write(objects, sources[:-1], path))
+            patch.setattr(module, "_write", lambda objects, sources, path, *_: write(objects, sources[:-1], path))
         elif planted == "other bytes":
             write = module._write
             other = Archive(archive.objects, archive.settings, archive.topic + "b")
             other.write(of(other.topic, drawn(200, seed=2)), files=5)
-            patch.setattr(module, "_write", lambda objects, _, path: write(objects, other.segments(), path))
+            patch.setattr(module, "_write", lambda objects, _, path, *__: write(objects, other.segments(), path))
         elif planted == "wrong read back":
             get = Objects.get_file
 
