@@ -5,7 +5,7 @@ STACK ?= embedded
 TESTERS ?= 2
 STAMP := .venv/.installed
 
-.PHONY: setup test demo check payments faults faults-plants bench
+.PHONY: setup test demo check payments faults faults-archive faults-plants bench
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## the virtual environment, exactly as locked; .venv/bin/onefact
@@ -36,6 +36,9 @@ check: setup  ## style, types, layers; nothing is started
 
 faults: setup  ## real faults against real services, invariants after each; SEED, KIND, CASES, CASE, JOBS, RESUME, PLANT: tests/faults/__main__.py
 	.venv/bin/python -m tests.faults
+
+faults-archive: setup  ## the same over the archive, compaction, tiers and bootstrap; SEED, CASES, FIRST, PLANTS="name ..." or all
+	.venv/bin/python -m tests.archive.faults
 
 faults-plants: setup  ## each planted bug alone, until the campaign finds it; SEED, PLANTS="name ..."
 	.venv/bin/python -m tests.faults.plants

@@ -6,6 +6,7 @@ import http.client
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 FAULTS = ("429", "500", "reset", "truncated", "answer lost")
+SLOW_S = 4.0
+"""So long a request of the kind `slow` waits, after which it is done; `not kept` is acknowledged and thrown away."""
 
 Choose = Callable[[str, str, int], str | None]
 """`choose(method, path, number of requests before)`: one of `FAULTS`, or None."""
@@ -26,6 +29,8 @@ class FaultyStore:
         self.choose = choose
         self.host, self.port = parts.hostname or "", parts.port or 80
         self.done: Counter[str] = Counter()
+        self.control: tuple[str, Callable[[bytes], bytes]] | None = None
+        """A path of its own, and what answers there."""
         self._number = 0
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -61,7 +66,15 @@ class FaultyStore:
 
             def handle_one(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if store.control is not None and self.path == store.control[0]:
+                    self.answer(store.control[1](body))
+                    return
                 fault = store.fault_of(self.command, self.path)
+                if fault == "not kept":
+                    self.answer(b"")
+                    return
+                if fault == "slow":
+                    time.sleep(SLOW_S)
                 if fault in ("429", "500"):
                     self.send_response(int(fault))
                     self.send_header("Content-Length", "0")
@@ -86,6 +99,13 @@ class FaultyStore:
                     self.hang_up()
                 elif self.command != "HEAD":
                     self.wfile.write(answer)
+
+            def answer(self, body: bytes) -> None:
+                self.send_response(200)
+                self.send_header("ETag", '"0"')
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
             def forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
                 connection = http.client.HTTPConnection(store.host, store.port, timeout=30)

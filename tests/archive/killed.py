@@ -8,11 +8,12 @@ from eventlog.archive.objects import Objects
 from eventlog.archive.sink import PartitionSink
 from eventlog.archive.table import Table
 from eventlog.settings import Settings
-from tests.archive.points import around
+from tests.archive.points import arm, around
 from tests.archive.test_sink import drawn
 
 
 def main() -> None:
+    arm(sys.argv[2], int(sys.argv[3]))
     around(Objects, "put", "before file", "after file")
     around(Table, "append", "before commit", "after commit")
     objects = Objects(Settings())

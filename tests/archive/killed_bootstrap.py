@@ -8,10 +8,11 @@ from eventlog.archive import meta
 from eventlog.bootstrap.refill import Refill
 from eventlog.bootstrap.whole import bootstrap, wanted_topics
 from eventlog.settings import Settings
-from tests.archive.points import around
+from tests.archive.points import arm, around
 
 
 def main() -> None:
+    arm(sys.argv[1], int(sys.argv[2]))
     around(Refill, "_fill", "fill", "filled")
     around(Refill, "write", "write", "written")
     around(meta, "succeed_topic", "noted", "done")

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from eventlog.archive.cuts import Cut, newest_cut, write_cut
 from eventlog.archive.meta import have_topic
@@ -29,9 +30,8 @@ from tests.archive.test_sink import contents
 
 
 def delete_topic(settings: Settings, name: str) -> None:
-    from confluent_kafka.admin import AdminClient
-
-    AdminClient({"bootstrap.servers": settings.kafka}).delete_topics([name])[name].result()
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    admin.delete_topics([name])[name].result()
 
 
 @pytest.fixture
