@@ -111,14 +111,12 @@ class Refill:
         return self._done
 
     def _send(self, message: Archived) -> None:
-        try:
-            self._produce(
-                self._records, message.value(), message.key(), message.timestamp()[1], list(message.headers())
-            )
-        except UnicodeEncodeError:
+        headers, stamp = list(message.headers()), message.timestamp()[1]
+        if not _writable(headers):
             self._done.left_out.append(message.offset())
-            self._fill(message.offset() + 1, message.timestamp()[1])
+            self._fill(message.offset() + 1, stamp)
             return
+        self._produce(self._records, message.value(), message.key(), stamp, headers)
         self._done.records += 1
         self._done.end += 1
 
@@ -204,3 +202,11 @@ class Refill:
             what(*arguments)
         except KafkaException as error:
             raise ServiceAway("kafka", f"{self._settings.kafka}: {error.args[0].str()}") from None
+
+
+def _writable(headers: list[tuple[str, bytes | None]]) -> bool:
+    """Whether the client can write these names: of others it crashes, or writes a part."""
+    try:
+        return all("\0" not in name.encode().decode() for name, _ in headers)
+    except UnicodeEncodeError:
+        return False

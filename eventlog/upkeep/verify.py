@@ -18,6 +18,7 @@ from eventlog.archive.objects import Frozen, Objects
 from eventlog.archive.past import Damaged, Past, fetch
 from eventlog.archive.table import Segment, Table
 from eventlog.envelope import UNREADABLE_NAME, Record
+from eventlog.errors import NotFound
 from eventlog.reader import LogReader, headers_of
 
 if TYPE_CHECKING:
@@ -145,8 +146,7 @@ def check_file(objects: Objects, segment: Segment) -> Fault | int | None:
     except Damaged as damaged:
         return fault(str(damaged).partition(": ")[2])
     except Frozen:
-        found = objects.head(segment.key).size
-        return None if found == segment.size else fault(f"{segment.path} has {found} bytes, not {segment.size}")
+        return _frozen(objects, segment, fault)
     offsets = rows.from_file(data, columns=["offset"]).column(0).combine_chunks()
     count = len(offsets)
     if count != segment.records:
@@ -157,6 +157,15 @@ def check_file(objects: Objects, segment: Segment) -> Fault | int | None:
     if count > 1 and not pc.all(pc.greater(offsets.slice(1), offsets.slice(0, count - 1))).as_py():
         return fault(f"{segment.path} has records out of order")
     return count
+
+
+def _frozen(objects: Objects, segment: Segment, fault: Callable[[str], Fault]) -> Fault | None:
+    """What can be seen of a file without reading it."""
+    try:
+        size = objects.head(segment.key).size
+    except NotFound:
+        return fault(f"the file {segment.path} is missing")
+    return None if size == segment.size else fault(f"{segment.path} has {size} bytes, committed were {segment.size}")
 
 
 def _overlap(

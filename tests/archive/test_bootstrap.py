@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -15,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from eventlog.archive.cuts import Cut, newest_cut, write_cut
 from eventlog.archive.meta import have_topic
 from eventlog.bootstrap.refill import NotAsExpected, Refill
+from eventlog.bootstrap.schemas import IdsTaken, place_schemas
 from eventlog.bootstrap.whole import NotEmpty, Torn, bootstrap, wanted_topics
 from eventlog.envelope import Record
 from eventlog.provision import described, ensure_topics
@@ -224,3 +226,43 @@ def test_there_is_no_cut_while_something_is_under_way(own: Settings, name: str) 
     assert cut.ends[name, 0] <= archive.log()[-1].offset
     assert newest_cut(archive.objects) == cut
     assert cutter.look() is None, "what was committed meanwhile is not archived"
+
+
+class Counting:
+    """A registry that counts its ids up."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def lookup(self, schema_id: int) -> str | None:
+        return self.texts[schema_id - 1] if schema_id <= len(self.texts) else None
+
+    def place(self, subject: str, text: str) -> int:
+        assert subject
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text) + 1
+
+
+def schema(name: str) -> str:
+    return json.dumps({"type": "record", "name": name, "namespace": "a", "fields": []})
+
+
+def test_schemas_get_the_ids_that_values_name() -> None:
+    registry, wanted = Counting(), {2: schema("Two"), 3: schema("Three"), 7: schema("Seven")}
+    assert place_schemas(registry, wanted) == 3  # type: ignore[arg-type]
+    assert {number: registry.lookup(number) for number in wanted} == wanted
+    assert place_schemas(registry, wanted) == 0, "again"  # type: ignore[arg-type]
+    more = wanted | {9: schema("Nine")}
+    assert place_schemas(registry, more) == 1  # type: ignore[arg-type]
+    assert {number: registry.lookup(number) for number in more} == more
+
+
+def test_a_registry_with_other_schemas_is_refused() -> None:
+    taken = Counting()
+    taken.texts = [schema("Other")]
+    with pytest.raises(IdsTaken, match="under the id 1"):
+        place_schemas(taken, {1: schema("One")})  # type: ignore[arg-type]
+    taken.texts = [schema("Other"), schema("One")]
+    with pytest.raises(IdsTaken, match="is needed"):
+        place_schemas(taken, {5: schema("One")})  # type: ignore[arg-type]

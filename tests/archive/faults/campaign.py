@@ -22,8 +22,10 @@ from eventlog.settings import Settings
 from tests.archive import points
 from tests.archive.faults import proxy
 from tests.archive.faults.checks import Violation, check
+from tests.archive.faults.guards import OPERATIONS
+from tests.archive.faults.place import Place, fill
 from tests.archive.faults.plants._table import Planted
-from tests.archive.faults.work import CAMPAIGN, OPERATIONS, Place, fill, hurry, install_points
+from tests.archive.faults.work import CAMPAIGN, hurry, install_points
 from tests.archive.faulty import FAULTS
 
 KINDS = (*FAULTS, "slow")

@@ -10,7 +10,7 @@ from eventlog.archive.table import NoTable, Segment
 from eventlog.envelope import Record
 from eventlog.reader import LogReader, to_record
 from eventlog.upkeep.verify import verify
-from tests.archive.faults.work import Place
+from tests.archive.faults.place import Place
 from tests.archive.test_sink import contents
 
 MEANINGS = {

@@ -66,10 +66,10 @@ PLANTS: Mapping[str, Planted] = {
     "named_are_swept": _any("swept", "A1 A6"),
     "told_after": _killed("compact", "A4", "after delete"),
     # Kafka, deletion, the frozen tier
-    "forgotten_untold": _killed("forget", "A4", "after delete_records"),
+    "forgotten_untold": _killed("forget", "A4", "before tell"),
     "forgets_too_much": _any("forget_part", "A1 A2"),
     "forgets_unproved": _any("forget_differing", "A6"),
-    "deleted_untold": _killed("delete", "A4", "after remove"),
+    "deleted_untold": _killed("delete", "A4", "before tell"),
     "frozen_blindly": _store("freeze", "A1", "not kept", "/frozen/"),
     "frozen_unread": _any("read", "A2 A6"),
     "digest_unchecked": _any("altered", "A6"),
