@@ -5,7 +5,7 @@ STACK ?= embedded
 TESTERS ?= 2
 STAMP := .venv/.installed
 
-.PHONY: setup test demo check payments faults faults-archive faults-plants bench
+.PHONY: setup test demo check payments faults faults-archive faults-plants outlive bench
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## the virtual environment, exactly as locked; .venv/bin/onefact
@@ -45,6 +45,9 @@ faults-plants: setup  ## each planted bug alone, until the campaign finds it; SE
 
 payments: setup  ## 200 orders paid with a provider that fails 30 %, drops 10 % of its answers and is away for 20 s; SEED
 	ORDERS=200 AWAY_S=20 .venv/bin/pytest -q -s tests/orders/test_provider.py
+
+outlive: setup  ## a demo's Kafka, registry and stores are deleted, and come back from its archive as they were; COMMANDS
+	.venv/bin/python -m tests.archive.outlive
 
 bench: setup  ## the product beside its peers, to bench/RESULTS.md; ROWS="decider ...", COMMANDS, PAIRS
 	.venv/bin/python -m bench
