@@ -34,11 +34,15 @@ def bootstrap(
     No worker may run meanwhile. Stores are filled by their workers afterwards, as ever. Ended anywhere, it is done
     again and goes on. Example: onefact bootstrap --from-archive
     """
+    from deploy.cli.archive._tiers import teller
+    from eventlog.archive.objects import Objects
     from eventlog.bootstrap import whole
     from eventlog.discovery import catalog
     from eventlog.provision import provision
     from eventlog.runtime.groups import commit_positions
     from eventlog.settings import Settings
+    from eventlog.upkeep.rewind import moves_aside
+    from producers import Publisher
 
     if not from_archive:
         raise BadInput("say where from: --from-archive")
@@ -55,7 +59,11 @@ def bootstrap(
 
     whole.bootstrap(settings, wanted, told)
     provision(settings)
-    commit_positions(settings, catalog().processors)
+    if wanted:
+        commit_positions(settings, catalog().processors)
+        with Publisher(settings) as publisher:
+            for move in moves_aside(Objects(settings), [topic.name for topic in wanted]):
+                teller(publisher)(move)
     left_out, aside = (sum(getattr(each, name) for each in found) for name in ("left_out", "aside"))
     if as_json:
         from dataclasses import asdict

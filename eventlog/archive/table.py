@@ -181,7 +181,7 @@ class Table:
             removed = [_remove(segment, now_ms, data_change=True) for segment in gone]
             actions = [*(_add(segment, data_change=True) for segment in kept), *removed]
             after = Transaction(self._app(partition), offset, now_ms)
-            told = {"why": "rewound", "rewound": [_told(each) for each in gone]}
+            told = {"why": "rewound", "rewound": [_told(each) for each in gone], "offset": offset}
             self._commit(table, actions, CommitProperties(app_transactions=[after], custom_metadata=told))
 
     def remove(self, segments: Sequence[Segment], why: str) -> None:
@@ -215,6 +215,16 @@ class Table:
             ([_segment(self.topic, *each) for each in commit["replaced"]], _segment(self.topic, *commit["made"][0]))
             for commit in history
             if "replaced" in commit
+        ]
+
+    def rewound(self, since_ms: int) -> list[tuple[list[Segment], int]]:
+        """Files that were put aside since then, and the offset from which on, of every partition where some were."""
+        with self._lock, _Errors(self):
+            history = self._refreshed().history()
+        return [
+            ([_segment(self.topic, *each) for each in commit["rewound"]], int(commit["offset"]))
+            for commit in history
+            if "rewound" in commit and commit["timestamp"] >= since_ms
         ]
 
     def _commit(self, table: DeltaTable, actions: Sequence[Any], properties: Any) -> None:

@@ -6,11 +6,14 @@ Only what processors work out again is taken out, and nothing is thrown away: th
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 
 from eventlog.archive import rows
+from eventlog.archive.cuts import newest_cut
 from eventlog.archive.objects import Objects
 from eventlog.archive.past import fetch
-from eventlog.archive.table import Segment, Table
+from eventlog.archive.table import NoTable, Segment, Table
+from eventlog.upkeep.tiers import Move
 
 ASIDE = "archive/aside"
 
@@ -52,3 +55,21 @@ def _head(objects: Objects, segment: Segment, data: bytes, offset: int) -> Segme
     objects.put(head.key, made)
     fetch(objects, head)
     return head
+
+
+def moves_aside(objects: Objects, topics: Iterable[str]) -> Iterator[Move]:
+    """What was put aside to go back to the newest cut: to be told once there is a log again."""
+    if (cut := newest_cut(objects)) is None:
+        return
+    for topic in topics:
+        try:
+            found = Table(objects, topic).rewound(cut.taken_ms)
+        except NoTable:
+            continue
+        for segments, offset in found:
+            size = sum(segment.size for segment in segments)
+            first, last = segments[0], segments[-1]
+            yield Move(
+                topic, first.partition, first.tier, "aside", offset, last.end, len(segments), size, size, 0.0, 0.0,
+                "after the newest cut", first.digest if len(segments) == 1 else "",
+            )  # fmt: skip

@@ -24,7 +24,7 @@ from eventlog.reader import LogReader
 from eventlog.settings import Settings
 from eventlog.topics import Topic
 from eventlog.upkeep.quiet import Cutter, quiet_ends
-from eventlog.upkeep.rewind import ASIDE
+from eventlog.upkeep.rewind import ASIDE, moves_aside
 from eventlog.upkeep.verify import verify
 from tests.archive.conftest import Archive
 from tests.archive.test_one_reader import read
@@ -201,6 +201,8 @@ def test_what_came_after_the_cut_is_put_aside_or_kept(own: Settings, name: str) 
         with LogReader(own) as log:
             assert not verify(archive.objects, log, archive.topic, 0).faults
     assert len(list(events.objects.keys(f"{ASIDE}/{events.topic}/"))) > 0
+    (move,) = moves_aside(events.objects, both)
+    assert (move.topic, move.begin, move.end) == (events.topic, found[events.topic, 0], made[-1].offset + 1)
     # What takes its place is archived at the offsets that it gets now.
     events.publish(20, size=4)
     events.write(events.log())

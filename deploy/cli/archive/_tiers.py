@@ -122,7 +122,7 @@ def _apply(topics: dict[str, Topic], policy: Any, *, as_json: bool) -> None:
 
     settings, found = Settings().required("kafka", "registry", "s3"), []
     with LogReader(settings) as log, Publisher(settings) as publisher:
-        for move in apply(Objects(settings), log, topics, policy, int(time.time() * 1000), _teller(publisher)):
+        for move in apply(Objects(settings), log, topics, policy, int(time.time() * 1000), teller(publisher)):
             found.append(move)
             if not as_json:
                 _print_moves([move])
@@ -158,7 +158,7 @@ def _print_moves(moves: list[Any]) -> None:
         print_table(columns, [[grouped(getattr(move, key)) for key in keys] for move in moves])
 
 
-def _teller(publisher: Any) -> Any:
+def teller(publisher: Any) -> Any:
     """Keeps each move as a fact; on return it is in the log."""
     from schemas.archive import RecordsMoved
 
