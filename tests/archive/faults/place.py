@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ RECORDS = 100
 SCHEMAS = 3
 
 
-@dataclass(frozen=True)
+@dataclass
 class Place:
     """Where a case is: a topic and a bucket of its own, and a folder for what it must not forget."""
 
@@ -39,7 +40,7 @@ class Place:
     def declared(self) -> Topic:
         return Topic(self.topic, (), 1, compacted="keyed" in self.topic, dead_letters=False)
 
-    @property
+    @cached_property
     def objects(self) -> Objects:
         return Objects(self.settings)
 
