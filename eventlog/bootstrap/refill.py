@@ -44,7 +44,7 @@ class Refilled:
     fillers: int = 0
     """Offsets that hold nothing."""
     left_out: list[int] = field(default_factory=list)
-    """Offsets of records that no client can write, because of header names that are not UTF-8: the archive has them."""
+    """Offsets of records that no client can write, as where a header's name is not UTF-8: the archive has them."""
     end: int = 0
     """Offset after the last one."""
 
@@ -112,7 +112,7 @@ class Refill:
 
     def _send(self, message: Archived) -> None:
         headers, stamp = list(message.headers()), message.timestamp()[1]
-        if not _writable(headers):
+        if not _writable(headers, stamp):
             self._done.left_out.append(message.offset())
             self._fill(message.offset() + 1, stamp)
             return
@@ -204,9 +204,9 @@ class Refill:
             raise ServiceAway("kafka", f"{self._settings.kafka}: {error.args[0].str()}") from None
 
 
-def _writable(headers: list[tuple[str, bytes | None]]) -> bool:
-    """Whether the client can write these names: of others it crashes, or writes a part."""
+def _writable(headers: list[tuple[str, bytes | None]], stamp: int) -> bool:
+    """Whether the client can write this: of other names it crashes or writes a part, of 0 ms it makes now."""
     try:
-        return all("\0" not in name.encode().decode() for name, _ in headers)
+        return stamp > 0 and all(name.encode() and "\0" not in name for name, _ in headers)
     except UnicodeEncodeError:
         return False

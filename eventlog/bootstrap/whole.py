@@ -86,6 +86,9 @@ def wanted_topics(settings: Settings, roots: Collection[str] = (), *, at_cut: bo
     with LogReader(settings) as log:
         there = _admin(settings).list_topics(timeout=TIMEOUT_S).topics
         topics = {n: made for n, made in topics.items() if n not in there or log.topic_id(n) != made["topic_id"]}
+    for name, made in topics.items():
+        if made["config"].get("message.timestamp.type") == "LogAppendTime":
+            raise OnefactError(f"{name} has times of the broker's, which nobody can write again")
     cut = newest_cut(objects)
     if cut is None:
         raise Torn("the archive has no cut: it never reached a moment at which nothing was under way")
