@@ -207,6 +207,6 @@ class Refill:
 def _writable(headers: list[tuple[str, bytes | None]], stamp: int) -> bool:
     """Whether the client can write this: of other names it crashes or writes a part, of 0 ms it makes now."""
     try:
-        return stamp > 0 and all(name.encode() and "\0" not in name for name, _ in headers)
+        return stamp > 0 and all(b"\0" not in name.encode() for name, _ in headers)
     except UnicodeEncodeError:
         return False
