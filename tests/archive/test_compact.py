@@ -104,7 +104,7 @@ def test_killed_before_and_after_the_commit(archive: Archive, monkeypatch: pytes
     records = whole(archive)
     replace = Table.replace
 
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -114,7 +114,7 @@ def test_killed_before_and_after_the_commit(archive: Archive, monkeypatch: pytes
     check(archive, records, files=5)
     assert not sweep(archive.objects, archive.table), "a new file that nobody committed may be somebody's at work"
     with monkeypatch.context() as patch:
-        patch.setattr(Table, "replace", lambda *given: (replace(*given), die()))
+        patch.setattr(Table, "replace", lambda *given, **named: (replace(*given, **named), die()))
         with pytest.raises(KeyboardInterrupt):
             compacted(archive)
     check(archive, records, files=1)

@@ -83,6 +83,7 @@ def cases(campaign: Campaign) -> int:
                 print(f"== {number} {case.operation}, {case.said}: {violation}", flush=True)
     faults = ", ".join(f"{count} {kind}" for kind, count in sorted(injected.items()))
     print(f"{count - failed} of {count} cases held in {time.monotonic() - began:.0f} s; injected: {faults}")
+    print("seconds: " + ", ".join(f"{step} {took:.0f}" for step, took in campaign.seconds.most_common()))
     return int(failed > 0)
 
 

@@ -23,7 +23,7 @@ from tests.archive import points
 from tests.archive.faults import proxy
 from tests.archive.faults.checks import Violation, check
 from tests.archive.faults.guards import OPERATIONS
-from tests.archive.faults.place import Place, fill
+from tests.archive.faults.place import Place, fill, schemas
 from tests.archive.faults.plants._table import Planted
 from tests.archive.faults.work import CAMPAIGN, hurry, install_points
 from tests.archive.faulty import FAULTS
@@ -58,6 +58,9 @@ class Campaign:
 
     def __init__(self, proxied: str, folder: Path, seed: int) -> None:
         _load()
+        self._ids: tuple[int, ...] = ()
+        self.seconds: Counter[str] = Counter()
+        """What steps took, all together."""
         self.seed = seed
         self._proxied = proxied
         self._folder = folder
@@ -112,12 +115,15 @@ class Campaign:
         return None
 
     def _prepare(self, place: Place, operation: str, seed: int) -> None:
+        if not self._ids:
+            self._ids = self._child(place, lambda: schemas(place.settings))[1]
+
         def prepare() -> None:
-            fill(place, seed)
+            fill(place, seed, self._ids)
             for step in OPERATIONS[operation].before:
                 step(place)
 
-        status, _, error = self._child(place, prepare)
+        status, _, error = self._child(place, prepare, "prepare")
         assert status == DONE, f"{operation} cannot even be prepared: {error}"
 
     def _faulted(self, place: Place, case: Case, plant: str | None) -> str | None:
@@ -134,28 +140,28 @@ class Campaign:
                 points.arm(*case.kill)
             operation(through if case.store else place)
 
-        status, _, error = self._child(place, faulted)
+        status, _, error = self._child(place, faulted, f"fault: {'kill' if case.kill else 'store'}")
         if case.store:
             case.injected.update(proxy.done(self._proxied))
             proxy.tell(self._proxied, [])
         elif status == -signal.SIGKILL:
             case.injected["kill"] += 1
-        if status == BROKEN:
-            raise Violation("A6", f"with the fault: {error}")
+        if status == BROKEN or (status == RAISED and not case.kill and not case.store):
+            raise Violation("A6", f"{case.said}: {error}")
         self._check(place, case.operation, ended=status == DONE)
 
         def recover() -> None:
             _plant(plant)
             operation(place)
 
-        status, _, error = self._child(place, recover)
+        status, _, error = self._child(place, recover, "again")
         if status != DONE:
             raise Violation("A6", f"done again: {error}")
         self._check(place, case.operation, ended=True)
         return None
 
     def _check(self, place: Place, operation: str, *, ended: bool) -> None:
-        status, found, error = self._child(place, lambda: _checked(place, operation, ended=ended))
+        status, found, error = self._child(place, lambda: _checked(place, operation, ended=ended), "check")
         if status != DONE:
             raise Violation("A2", f"nothing can be read: {error}")
         if found is not None:
@@ -172,15 +178,15 @@ class Campaign:
     def _proxied_bucket(self, place: Place) -> str:
         return f"{self._proxied.rpartition('/')[0]}/{place.settings.s3.rpartition('/')[2]}"
 
-    @staticmethod
-    def _child(place: Place, work: Callable[[], Any]) -> tuple[int, Any, str]:
+    def _child(self, place: Place, work: Callable[[], Any], step: str = "learn") -> tuple[int, Any, str]:
         """(exit code or minus the signal, what it returned, what it raised) of work in a process of its own."""
         answer = place.folder / "answer"
         answer.unlink(missing_ok=True)
         child = os.fork()
         if child == 0:
             _work(work, answer)
-        deadline = time.monotonic() + WAIT_S
+        began = time.monotonic()
+        deadline = began + WAIT_S
         while True:
             pid, status = os.waitpid(child, os.WNOHANG)
             if pid:
@@ -190,6 +196,7 @@ class Campaign:
                 os.waitpid(child, 0)
                 return BROKEN, None, f"it had not ended after {WAIT_S:.0f} s"
             time.sleep(0.005)
+        self.seconds[step] += time.monotonic() - began
         found, error = pickle.loads(answer.read_bytes()) if answer.exists() else (None, "")
         return os.waitstatus_to_exitcode(status), found, error
 

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,11 +73,18 @@ class Place:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def fill(place: Place, seed: int) -> None:
+def schemas(settings: Settings) -> tuple[int, ...]:
+    """Ids of a few that values may name."""
+    with Registry(settings.registry) as registry:
+        return tuple(registry.place(f"onefact.faults.Thing{number}", schema_text(number)) for number in range(SCHEMAS))
+
+
+def fill(place: Place, seed: int, ids: Sequence[int]) -> None:
     """A topic with records of any kind."""
     ensure_topics(place.settings, [place.declared])
     with LogReader(place.settings) as log:
         have_topic(place.objects, place.topic, log.topic_id(place.topic), described(place.settings, place.topic))
+    (place.folder / "ids").write_bytes(pickle.dumps(ids))
     _publish(place, random.Random(seed))
 
 
@@ -87,8 +95,7 @@ def more(place: Place) -> None:
 
 def _publish(place: Place, draw: random.Random) -> None:
     """Transactions that are committed, and some that are not."""
-    with Registry(place.settings.registry) as registry:
-        ids = [registry.place(f"onefact.faults.Thing{number}", schema_text(number)) for number in range(SCHEMAS)]
+    ids: Sequence[int] = pickle.loads((place.folder / "ids").read_bytes())
     producer = Producer(
         {"bootstrap.servers": place.settings.kafka, "transactional.id": place.topic, "log_level": 0, "linger.ms": 1}
     )
