@@ -170,6 +170,8 @@ def _forgetting(
     age = age_of(keeps)
     if age is None:
         return None
+    if topic.compacted and topic.name not in policy.topics:
+        return None  # a default is of logs; a changelog is kept by its keys
     if topic.compacted:
         raise BadInput(f"kafka_keeps: {keeps} of {topic.name}: Kafka deletes no range of a compacted topic")
     begin, end = log.log_bounds(topic.name, partition)
