@@ -7,8 +7,6 @@ once, and of two archivers that began at the same position one is refused.
 
 from __future__ import annotations
 
-import itertools
-import json
 import re
 import threading
 import time
@@ -16,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from eventlog.archive import rows
+from eventlog.archive import actions, rows
 from eventlog.archive.objects import ExtraMissing, Objects
 from eventlog.errors import Fenced, OnefactError, ServiceAway
 
@@ -145,7 +143,7 @@ class Table:
             if self._position(table, segment.partition) != expected:
                 raise Fenced(f"{self.topic}:{segment.partition} was archived on by another one")
             after = Transaction(self._app(segment.partition), segment.end, segment.written_ms)
-            self._commit(table, [_add(segment, data_change=True)], CommitProperties(app_transactions=[after]))
+            self._commit(table, [actions.add(segment, data_change=True)], CommitProperties(app_transactions=[after]))
 
     def replace(self, old: Sequence[Segment], new: Sequence[Segment], why: str, *, fewer: bool = False) -> None:
         """Commit that files hold what others held: no record comes, goes or changes; with `fewer` some may have gone.
@@ -154,15 +152,15 @@ class Table:
         """
         from deltalake import CommitProperties
 
-        _require_same_ranges(old, new, fewer=fewer)
+        actions.require_same_ranges(old, new, fewer=fewer)
         with self._lock:
             table = self._refreshed()
             self._require_there(table, old)
             now_ms = int(time.time() * 1000)
-            removed = [_remove(segment, now_ms, data_change=False) for segment in old]
-            actions = [*(_add(segment, data_change=False) for segment in new), *removed]
+            removed = [actions.remove(segment, now_ms, data_change=False) for segment in old]
+            changes = [*(actions.add(segment, data_change=False) for segment in new), *removed]
             told = {"why": why, "replaced": [_told(each) for each in old], "made": [_told(each) for each in new]}
-            self._commit(table, actions, CommitProperties(custom_metadata=told))
+            self._commit(table, changes, CommitProperties(custom_metadata=told))
 
     def rewind(
         self, partition: int, gone: Sequence[Segment], kept: Sequence[Segment], expected: int, offset: int
@@ -178,11 +176,11 @@ class Table:
             table = self._refreshed()
             if self._position(table, partition) != expected:
                 raise Fenced(f"{self.topic}:{partition} was archived on by another one")
-            removed = [_remove(segment, now_ms, data_change=True) for segment in gone]
-            actions = [*(_add(segment, data_change=True) for segment in kept), *removed]
+            removed = [actions.remove(segment, now_ms, data_change=True) for segment in gone]
+            changes = [*(actions.add(segment, data_change=True) for segment in kept), *removed]
             after = Transaction(self._app(partition), offset, now_ms)
             told = {"why": "rewound", "rewound": [_told(each) for each in gone], "offset": offset}
-            self._commit(table, actions, CommitProperties(app_transactions=[after], custom_metadata=told))
+            self._commit(table, changes, CommitProperties(app_transactions=[after], custom_metadata=told))
 
     def remove(self, segments: Sequence[Segment], why: str) -> None:
         """Commit that files are no data any more: what they hold is given up.
@@ -196,8 +194,8 @@ class Table:
             table = self._refreshed()
             self._require_there(table, segments)
             told = {"why": why, "removed": [_told(each) for each in segments]}
-            actions = [_remove(segment, now_ms, data_change=True) for segment in segments]
-            self._commit(table, actions, CommitProperties(custom_metadata=told))
+            changes = [actions.remove(segment, now_ms, data_change=True) for segment in segments]
+            self._commit(table, changes, CommitProperties(custom_metadata=told))
 
     def _require_there(self, table: DeltaTable, segments: Sequence[Segment]) -> None:
         import pyarrow as pa
@@ -227,10 +225,10 @@ class Table:
             if "rewound" in commit and commit["timestamp"] >= since_ms
         ]
 
-    def _commit(self, table: DeltaTable, actions: Sequence[Any], properties: Any) -> None:
+    def _commit(self, table: DeltaTable, changes: Sequence[Any], properties: Any) -> None:
         with _Errors(self):
             table.create_write_transaction(
-                list(actions),
+                list(changes),
                 "append",
                 table.schema(),
                 partition_by=PARTITIONED_BY,
@@ -310,47 +308,3 @@ def _segment(topic: str, path: str, size: int, written_ms: int, records: int) ->
 def _told(segment: Segment) -> list[Any]:
     """A segment in a commit's own words, for `_segment`."""
     return [segment.path, segment.size, segment.written_ms, segment.records]
-
-
-def _add(segment: Segment, *, data_change: bool) -> Any:
-    from deltalake.transaction import AddAction
-
-    stats = {
-        "numRecords": segment.records,
-        "minValues": {"offset": segment.begin},
-        "maxValues": {"offset": segment.end - 1},
-    }
-    return AddAction(
-        path=segment.path,
-        size=segment.size,
-        partition_values={"partition": str(segment.partition), "tier": segment.tier},
-        modification_time=segment.written_ms,
-        data_change=data_change,
-        stats=json.dumps(stats),
-    )
-
-
-def _remove(segment: Segment, at_ms: int, *, data_change: bool) -> Any:
-    from deltalake.transaction import RemoveAction
-
-    return RemoveAction(
-        path=segment.path,
-        data_change=data_change,
-        deletion_timestamp=at_ms,
-        size=segment.size,
-        partition_values={"partition": str(segment.partition), "tier": segment.tier},
-    )
-
-
-def _require_same_ranges(old: Sequence[Segment], new: Sequence[Segment], *, fewer: bool) -> None:
-    """Replacing must keep every range, and every count of records but where older ones of a key go."""
-    for which in {(each.topic, each.partition) for each in (*old, *new)}:
-        before, after = (sorted(each for each in side if (each.topic, each.partition) == which) for side in (old, new))
-        for side in (before, after):
-            for one, other in itertools.pairwise(side):
-                assert one.end == other.begin, f"{one.path} does not end where {other.path} begins"
-        assert before
-        assert after
-        assert (before[0].begin, before[-1].end) == (after[0].begin, after[-1].end)
-        counts = [sum(each.records for each in side) for side in (before, after)]
-        assert counts[0] == counts[1] or (fewer and counts[0] > counts[1])
