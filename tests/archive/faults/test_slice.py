@@ -12,17 +12,8 @@ import pytest
 from tests.archive.faults.plants._table import PLANTS, what
 from tests.backing import Backing
 
-CASES = 8
-FOUND_HERE = (
-    "position_before_file",
-    "no_fence",
-    "not_read_back",
-    "tail_dropped",
-    "told_after",
-    "forgets_unproved",
-    "frozen_unread",
-    "whole_too_soon",
-)
+CASES = 4
+FOUND_HERE = ("position_before_file", "not_read_back", "told_after", "whole_too_soon")
 
 
 def campaign(backing: Backing, **told: object) -> None:

@@ -67,7 +67,7 @@ PLANTS: Mapping[str, Planted] = {
     "told_after": _killed("compact", "A4", "after delete"),
     # Kafka, deletion, the frozen tier
     "forgotten_untold": _killed("forget", "A4", "before tell"),
-    "forgets_too_much": _any("forget_part", "A1 A2"),
+    "forgets_too_much": _any("forget_part", "A1 A2 A6"),
     "forgets_unproved": _any("forget_differing", "A6"),
     "deleted_untold": _killed("delete", "A4", "before tell"),
     "frozen_blindly": _store("freeze", "A1", "not kept", "/frozen/"),
