@@ -1,6 +1,7 @@
 """The campaign: `make faults-archive`, or `python -m tests.archive.faults`.
 
     SEED=4711 CASES=300 FIRST=0     SEED repeats a run; CASES from the FIRST on, so that it can be done in parts
+    SECONDS=600                     no new case is begun after that
     PLANTS="name ..." or all        planted bugs instead, each until it is found; see plants/
 
 Each case is a topic and a bucket of its own, an operation, and a fault in the middle of it: a kill at a named point,
@@ -68,17 +69,22 @@ def proxied(url: str) -> Iterator[str]:
 
 def cases(campaign: Campaign) -> int:
     first, count = int(os.environ.get("FIRST") or 0), int(os.environ.get("CASES") or CASES)
+    limit_s = float(os.environ.get("SECONDS") or "inf")
     kept = Path(os.environ.get("RUN") or ".faults")
     kept.mkdir(parents=True, exist_ok=True)
     began, injected, failed = time.monotonic(), Counter[str](), 0
     with (kept / "archive.jsonl").open("a") as out:
         for number in range(first, first + count):
+            if time.monotonic() - began > limit_s:
+                count = number - first
+                break
             case = campaign.case(number)
             violation = campaign.run(case)
             injected.update(case.injected)
             failed += violation is not None
             row = {"number": number, "seed": campaign.seed, "operation": case.operation, "fault": case.said}
             out.write(json.dumps(row | {"injected": dict(case.injected), "violation": violation}) + "\n")
+            out.flush()
             if violation:
                 print(f"== {number} {case.operation}, {case.said}: {violation}", flush=True)
     faults = ", ".join(f"{count} {kind}" for kind, count in sorted(injected.items()))
