@@ -153,7 +153,7 @@ def _topic(
         ahead = [number for number, offset in wanted.archived.items() if offset > wanted.ends[number]]
         aside = sum(rewind(objects, table, number, wanted.ends[number]) for number in ahead)
         _create(settings, admin, wanted)
-        topic_id = log.topic_id(wanted.name)
+        topic_id = _id_of_new(log, wanted.name)
         objects.put(_note(wanted.name), json.dumps({"topic_id": topic_id}).encode())
         past = Past(settings)
 
@@ -230,6 +230,18 @@ def _create(settings: Settings, admin: AdminClient, wanted: Wanted) -> None:
             time.sleep(0.2)
         else:
             return
+
+
+def _id_of_new(log: LogReader, name: str) -> str:
+    """Id of a topic that was only just made; the answering broker may still be hearing of it."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return log.topic_id(name)
+        except ServiceAway:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def _result(future: Any, name: str) -> None:
