@@ -146,14 +146,15 @@ def _topic(
     """Bring one topic back."""
     began, admin = time.monotonic(), _admin(settings)
     with LogReader(settings) as log:
+        before = None
         if wanted.name in admin.list_topics(timeout=TIMEOUT_S).topics:
-            _require_ours(objects, log, wanted.name)
+            before = _require_ours(objects, log, wanted.name)
             _delete(admin, wanted.name)
         table = Table(objects, wanted.name)
         ahead = [number for number, offset in wanted.archived.items() if offset > wanted.ends[number]]
         aside = sum(rewind(objects, table, number, wanted.ends[number]) for number in ahead)
         _create(settings, admin, wanted)
-        topic_id = _id_of_new(log, wanted.name)
+        topic_id = _id_of_new(log, wanted.name, before)
         objects.put(_note(wanted.name), json.dumps({"topic_id": topic_id}).encode())
         past = Past(settings)
 
@@ -196,8 +197,8 @@ def _admin(settings: Settings) -> AdminClient:
     return AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
 
 
-def _require_ours(objects: Objects, log: LogReader, name: str) -> None:
-    """A topic that may be deleted: nobody has written to it, or a run of ours that was ended."""
+def _require_ours(objects: Objects, log: LogReader, name: str) -> str:
+    """Id of a topic that may be deleted: nobody has written to it, or a run of ours that was ended."""
     topic_id = log.topic_id(name)
     try:
         noted = json.loads(objects.get(_note(name)))["topic_id"]
@@ -208,6 +209,7 @@ def _require_ours(objects: Objects, log: LogReader, name: str) -> None:
             f"the cluster has a topic {name} with records of its own: bootstrap brings an empty cluster back; "
             "delete the topic, or give another cluster"
         )
+    return topic_id
 
 
 def _delete(admin: AdminClient, name: str) -> None:
@@ -232,15 +234,18 @@ def _create(settings: Settings, admin: AdminClient, wanted: Wanted) -> None:
             return
 
 
-def _id_of_new(log: LogReader, name: str) -> str:
-    """Id of a topic that was only just made; the answering broker may still be hearing of it."""
+def _id_of_new(log: LogReader, name: str, before: str | None) -> str:
+    """Id of a topic that was only just made; the answering broker may still be hearing of it, or of the one before."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            return log.topic_id(name)
+            if (found := log.topic_id(name)) != before:
+                return found
         except ServiceAway:
             if time.monotonic() > deadline:
                 raise
+        if time.monotonic() > deadline:
+            raise ServiceAway("kafka", f"it does not know of the new topic {name}")
         time.sleep(0.1)
 
 
