@@ -145,28 +145,29 @@ def _topic(
 ) -> Restored:
     """Bring one topic back."""
     began, admin = time.monotonic(), _admin(settings)
-    with LogReader(settings) as log:
-        before = None
-        if wanted.name in admin.list_topics(timeout=TIMEOUT_S).topics:
+    before = None
+    if wanted.name in admin.list_topics(timeout=TIMEOUT_S).topics:
+        with LogReader(settings) as log:  # of its own: a client goes on believing in a topic that it has met
             before = _require_ours(objects, log, wanted.name)
-            _delete(admin, wanted.name)
-        table = Table(objects, wanted.name)
-        ahead = [number for number, offset in wanted.archived.items() if offset > wanted.ends[number]]
-        aside = sum(rewind(objects, table, number, wanted.ends[number]) for number in ahead)
-        _create(settings, admin, wanted)
+        _delete(admin, wanted.name)
+    table = Table(objects, wanted.name)
+    ahead = [number for number, offset in wanted.archived.items() if offset > wanted.ends[number]]
+    aside = sum(rewind(objects, table, number, wanted.ends[number]) for number in ahead)
+    _create(settings, admin, wanted)
+    past = Past(settings)
+
+    def write(partition: int) -> Refilled:
+        writer = writers.get()
+        try:
+            end = wanted.ends[partition]
+            pieces = _pieces(past, wanted.name, partition, min(wanted.archived.get(partition, 0), end))
+            return writer.write(wanted.name, partition, pieces, end)
+        finally:
+            writers.put(writer)
+
+    with LogReader(settings) as log:
         topic_id = _id_of_new(log, wanted.name, before)
         objects.put(_note(wanted.name), json.dumps({"topic_id": topic_id}).encode())
-        past = Past(settings)
-
-        def write(partition: int) -> Refilled:
-            writer = writers.get()
-            try:
-                end = wanted.ends[partition]
-                pieces = _pieces(past, wanted.name, partition, min(wanted.archived.get(partition, 0), end))
-                return writer.write(wanted.name, partition, pieces, end)
-            finally:
-                writers.put(writer)
-
         done = list(pool.map(write, range(wanted.made["partitions"])))
         for each in done:
             _require_same(objects, log, wanted, each)

@@ -141,6 +141,19 @@ def test_what_is_there_is_not_overwritten(own: Settings, name: str) -> None:
     assert len(archive.log(1)) == 1
 
 
+def test_an_empty_topic_is_made_again(own: Settings, name: str) -> None:
+    """Whoever had the services up before has made it: it has another id, and nothing else."""
+    archive = archived(own, name)
+    archive.publish(60, size=7)
+    records = archive.log()
+    archive.write(records)
+    ends(archive)
+    delete_topic(own, name)
+    ensure_topics(own, [Topic(name, (), 2, dead_letters=False)])
+    bootstrap(own, wanted_topics(own))
+    assert contents(archive.log()) == contents(records)
+
+
 def test_killed_on_its_way_it_is_done_again(own: Settings, name: str) -> None:
     """In the middle of a partition, and between a topic that is whole and the note of it."""
     archive = archived(own, name)
