@@ -5,7 +5,7 @@ STACK ?= embedded
 TESTERS ?= 2
 STAMP := .venv/.installed
 
-.PHONY: setup test demo check payments faults faults-plants cutovers bench
+.PHONY: setup test demo check payments faults faults-archive faults-plants cutovers outlive bench
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## the virtual environment, exactly as locked; .venv/bin/onefact
@@ -37,6 +37,9 @@ check: setup  ## style, types, layers; nothing is started
 faults: setup  ## real faults against real services, invariants after each; SEED, KIND, CASES, CASE, JOBS, RESUME, PLANT: tests/faults/__main__.py
 	.venv/bin/python -m tests.faults
 
+faults-archive: setup  ## the same over the archive, compaction, tiers and bootstrap; SEED, CASES, FIRST, PLANTS="name ..." or all
+	.venv/bin/python -m tests.archive.faults
+
 faults-plants: setup  ## each planted bug alone, until the campaign finds it; SEED, PLANTS="name ..."
 	.venv/bin/python -m tests.faults.plants
 
@@ -45,6 +48,9 @@ payments: setup  ## 200 orders paid with a provider that fails 30 %, drops 10 % 
 
 cutovers: setup  ## 20 cut-overs of a model of each store, forth and back, under a read and a write load
 	CUTOVERS=20 .venv/bin/pytest -q -s tests/projections/test_cutovers.py
+
+outlive: setup  ## a demo's Kafka, registry and stores are deleted, and come back from its archive as they were; COMMANDS
+	.venv/bin/python -m tests.archive.outlive
 
 bench: setup  ## the product beside its peers, to bench/RESULTS.md; ROWS="decider ...", COMMANDS, PAIRS
 	.venv/bin/python -m bench

@@ -97,6 +97,13 @@ class Registry:
         except httpx.HTTPError as error:
             raise self._away(error) from None
 
+    def place(self, subject: str, text: str) -> int:
+        """Register a schema as it is, asking nothing; the id that the registry gives it. For `bootstrap` alone."""
+        try:
+            return int(self._client.register_schema(subject, Schema(text, "AVRO")))
+        except (SchemaRegistryError, httpx.HTTPError) as error:
+            raise self._away(error) from None
+
     def subjects(self) -> dict[str, tuple[int, int]]:
         """Newest (version, id) of every subject; raises `ServiceAway`."""
         try:

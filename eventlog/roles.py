@@ -264,8 +264,12 @@ class Catalog:
 
     @property
     def archiver(self) -> Archiver:
-        """Of every topic that holds facts: not of answers, dead letters and changelogs, which follow from them."""
-        return Archiver(tuple(t for t in self.topics if t.types and CommandAnswered not in t.types))
+        """Of every topic but the answers, which nobody needs once they were given.
+
+        Changelogs too: they hold the positions that make a processor's output exactly once, and what cannot be worked
+        out again, such as the prices that an enricher saw.
+        """
+        return Archiver(tuple(t for t in self.topics if CommandAnswered not in t.types))
 
     @property
     def message_types(self) -> tuple[type[Any], ...]:

@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     """So long the archiver lets a record wait for others to be in a file with."""
     archive_memory_mb: int = 256
     """Of rows that wait in an archiver for their files, in all its partitions together."""
+    archive_restore: Literal["Expedited", "Standard", "Bulk"] | None = None
+    """How quickly readers have restored what is frozen, and wait for it; without it they raise what it takes."""
+    archive_look_s: PositiveFloat = 30.0
+    """Between two looks whether what was asked for is restored."""
     code_version: str = ""
     """Build that runs, such as a commit's id; written into facts after the version that their role declares."""
     tracing: bool = False

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from deploy.cli import archive, checkpoint, dead, graph, log, publish, read, rebuild, sagas, stack, workers
+from deploy.cli import archive, bootstrap, checkpoint, dead, graph, log, publish, read, rebuild, sagas, stack, workers
 from deploy.cli.output import print_error
 from eventlog.errors import BadInput, OnefactError, ServiceAway
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (stack, publish, log, read, rebuild, checkpoint, graph, sagas, dead, archive, workers):
+for part in (stack, publish, log, read, rebuild, checkpoint, graph, sagas, dead, archive, bootstrap, workers):
     part.register(app)
 
 

@@ -59,12 +59,12 @@ class AnotherTopic(OnefactError):
 
 def have_topic(objects: Objects, name: str, topic_id: str, made: Mapping[str, Any]) -> None:
     """Archive how a topic was made; raises `AnotherTopic` where its name was archived from another one."""
-    document = {"name": name, "topic_id": topic_id, **made}
     try:
         before = topic_of(objects, name)
     except NotFound:
         objects.have_bucket()
         before = None
+    document = {"name": name, "topic_id": topic_id, "earlier": before["earlier"] if before else [], **made}
     if before == document:
         return
     if before is not None and before["topic_id"] != topic_id:
@@ -75,10 +75,23 @@ def have_topic(objects: Objects, name: str, topic_id: str, made: Mapping[str, An
     objects.put(_topic_key(name), json.dumps(document, indent=1, sort_keys=True).encode())
 
 
+def succeed_topic(objects: Objects, name: str, topic_id: str) -> None:
+    """A topic holds from now on what the archive has of its name, at the same offsets: the archive goes on with it."""
+    document = topic_of(objects, name)
+    earlier = [*document["earlier"], document["topic_id"]]
+    document |= {"topic_id": topic_id, "earlier": earlier}
+    objects.put(_topic_key(name), json.dumps(document, indent=1, sort_keys=True).encode())
+
+
 def topic_of(objects: Objects, name: str) -> dict[str, Any]:
     """How an archived topic was made; raises `NotFound`."""
-    found: dict[str, Any] = json.loads(objects.get(_topic_key(name)))
-    return found
+    return _topic(objects, _topic_key(name))
+
+
+def _topic(objects: Objects, key: str) -> dict[str, Any]:
+    """`earlier` are the ids of the topics before it, the oldest first, whose records it was given."""
+    found: dict[str, Any] = json.loads(objects.get(key))
+    return {"earlier": []} | found
 
 
 def _topic_key(name: str) -> str:
@@ -87,5 +100,5 @@ def _topic_key(name: str) -> str:
 
 def topics_of(objects: Objects) -> dict[str, dict[str, Any]]:
     """How every archived topic was made, by name."""
-    found = (json.loads(objects.get(key)) for key, _ in objects.keys(f"{ROOT}/topics/"))
+    found = (_topic(objects, key) for key, _ in objects.keys(f"{ROOT}/topics/"))
     return {each["name"]: each for each in found}

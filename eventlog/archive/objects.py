@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from eventlog.errors import NotFound, OnefactError, ServiceAway
@@ -19,7 +19,11 @@ TIMEOUT_S = 20
 ATTEMPTS = 6
 """Of one request that was answered 429 or 5xx, or not at all; with growing pauses."""
 
-StorageClass = Literal["STANDARD", "STANDARD_IA"]
+StorageClass = Literal["STANDARD", "STANDARD_IA", "GLACIER", "DEEP_ARCHIVE"]
+ArchiveClass = Literal["GLACIER", "DEEP_ARCHIVE", "SIMULATED"]
+Speed = Literal["Expedited", "Standard", "Bulk"]
+"""Of a restore, as S3 names them: the quicker, the dearer."""
+SPEEDS: tuple[Speed, ...] = get_args(Speed)
 
 
 class ExtraMissing(OnefactError):
@@ -27,10 +31,21 @@ class ExtraMissing(OnefactError):
 
 
 class Frozen(OnefactError):
-    """The object is in an archive class of the store's: somebody put it there, and must restore it."""
+    """The object is in an archive class, and was not restored."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"{key} is in an archive class and cannot be read: restore it in the object store first")
+        super().__init__(f"{key} is in an archive class and cannot be read before it was restored")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the store says of an object."""
+
+    size: int
+    etag: str
+    storage_class: str
+    restore: str
+    """State of a restore, in S3's words; empty where none was asked for."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +186,30 @@ class Objects:
             else:
                 return data
         raise AssertionError
+
+    def head(self, key: str) -> Head:
+        """Raises `NotFound`."""
+        found = self._ask("head_object", Key=key)
+        kind = found.get("StorageClass") or "STANDARD"
+        return Head(found["ContentLength"], found["ETag"], kind, found.get("Restore") or "")
+
+    def copy(self, source: str, target: str, storage_class: StorageClass = "STANDARD") -> None:
+        """An object under another key, or itself in another class, within the store; raises `NotFound`, `Frozen`."""
+        place = {"Bucket": self.address.bucket, "Key": source}
+        self._ask("copy_object", Key=target, CopySource=place, StorageClass=storage_class, MetadataDirective="COPY")
+
+    def restore(self, key: str, speed: Speed, days: int) -> None:
+        """Ask for an object of an archive class; no error where that was done before."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        asked = {"Days": days, "GlacierJobParameters": {"Tier": speed}}
+        try:
+            self._client.restore_object(Bucket=self.address.bucket, Key=key, RestoreRequest=asked)
+        except ClientError as error:
+            if error.response["Error"].get("Code") != "RestoreAlreadyInProgress":
+                raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
+        except (BotoCoreError, OSError) as error:
+            raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
 
     def delete(self, key: str) -> None:
         """No error where it is not there."""

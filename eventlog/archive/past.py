@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from eventlog.archive import meta, rows
-from eventlog.archive.objects import Objects
+from eventlog.archive.frozen import RangeFrozen, Request, require_readable, state_of
+from eventlog.archive.objects import Frozen, Objects
 from eventlog.archive.table import NoTable, Segment, Table
 from eventlog.errors import NotFound, OnefactError
 from eventlog.settings import Settings
@@ -127,7 +128,8 @@ class Past:
     def batches(self, topic: str, partition: int, begin: int, end: int) -> Iterator[tuple[list[Archived], int]]:
         """Records of the range and the offset that has been read to, file by file.
 
-        Raises `Hole` where the archive lacks a part, `Damaged` where a file does, `Frozen` where one must be restored.
+        Raises `Hole` where the archive lacks a part, `Damaged` where a file does, `RangeFrozen` where some must be
+        restored first and nothing says that readers may ask for that (`ONEFACT_ARCHIVE_RESTORE`).
         """
         at = begin
         segments = deque(self._of(topic, partition, begin, end))
@@ -135,6 +137,10 @@ class Past:
             segment = segments.popleft()
             try:
                 table = self.read(segment)
+            except Frozen:
+                self._restore([segment, *segments])
+                segments.appendleft(segment)
+                continue
             except Damaged:
                 if segment in (now := self._of(topic, partition, at, end)):
                     raise
@@ -152,6 +158,16 @@ class Past:
             yield [], min(at, end)
         if at < end:
             raise Hole(f"{topic}:{partition}: offsets {at} to {end - 1} are neither in the log nor in the archive")
+
+    def _restore(self, segments: Sequence[Segment]) -> None:
+        """Ask for the first, which could not be read, and for what else of them is frozen; or raise what it takes."""
+        frozen = [*segments[:1], *(segment for segment in segments[1:] if segment.tier == "frozen")]
+        request = Request(self._objects, [each for each in frozen if state_of(self._objects, each.key) != "readable"])
+        speed = self._objects.settings.archive_restore
+        if speed is None and request.segments:
+            raise RangeFrozen(request)
+        request.ask(speed or "Standard")
+        request.wait(self._objects.settings.archive_look_s)
 
     def _of(self, topic: str, partition: int, begin: int, end: int) -> Sequence[Segment]:
         segments = self.segments(topic, partition)
@@ -178,6 +194,8 @@ class Past:
 def fetch(objects: Objects, segment: Segment) -> bytes:
     """A file as it was committed; raises `Damaged` naming the offsets that are lost with it."""
     try:
+        if segment.tier == "frozen":
+            require_readable(objects, segment.key)
         data = objects.get(segment.key)
     except NotFound:
         raise Damaged(f"{segment.span}: the file {segment.path} is missing") from None

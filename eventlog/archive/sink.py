@@ -27,7 +27,7 @@ MEMORY_BYTES_MAX = 256 * 1024 * 1024
 
 @dataclass
 class Share:
-    """What the partitions of one process have together: memory for the rows that wait."""
+    """What the partitions of one process have together: memory, shared by those in which rows wait."""
 
     bytes_max: int = MEMORY_BYTES_MAX
     partitions: int = 0
@@ -69,21 +69,20 @@ class PartitionSink:
         self._bytes_max = bytes_max
         self._age_s = age_s
         self._committed: int | None = None
-        self._joined = False
+        self._waiting: list[pa.Table] = []
         self._clear(0)
 
     def _clear(self, begin: int) -> None:
+        if self._waiting:
+            self._share.join(-1)
         self._begin = self._end = begin
-        self._waiting: list[pa.Table] = []
+        self._waiting = []
         self._bytes = 0
         self._since = 0.0
         self._schemas: set[int] = set()
 
     def open(self, first: Callable[[], int]) -> int:
         """The next offset wanted. `first()` is asked where nothing is archived: where the log begins."""
-        if not self._joined:
-            self._share.join()
-            self._joined = True
         self._table.create()
         self._committed = self._table.next_offset(self._partition)
         begin = first() if self._committed is None else self._committed
@@ -92,9 +91,6 @@ class PartitionSink:
 
     def close(self) -> None:
         """Let go; what was not committed is archived by the next owner."""
-        if self._joined:
-            self._share.join(-1)
-            self._joined = False
         self._clear(0)
 
     @property
@@ -117,6 +113,7 @@ class PartitionSink:
         self._schemas |= _schema_ids(records)
         if not self._waiting:
             self._since = time.monotonic()
+            self._share.join()
         self._waiting.append(made)
         self._bytes += made.nbytes
         self._end = records[-1].offset + 1

@@ -7,15 +7,14 @@ once, and of two archivers that began at the same position one is refused.
 
 from __future__ import annotations
 
-import itertools
-import json
 import re
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from eventlog.archive import rows
+from eventlog.archive import actions, rows
 from eventlog.archive.objects import ExtraMissing, Objects
 from eventlog.errors import Fenced, OnefactError, ServiceAway
 
@@ -26,9 +25,9 @@ ROOT = "archive/log"
 PARTITIONED_BY = ["partition", "tier"]
 CHECKPOINT_EVERY = 50
 
-Tier = Literal["warm", "cold"]
+Tier = Literal["warm", "cold", "frozen"]
 _PATH = re.compile(
-    r"(?P<tier>warm|cold)/(?P<partition>\d+)/(?P<begin>\d+)-(?P<end>\d+)-(?P<digest>[0-9a-f]{64})\.parquet"
+    r"(?P<tier>warm|cold|frozen)/(?P<partition>\d+)/(?P<begin>\d+)-(?P<end>\d+)-(?P<digest>[0-9a-f]{64})\.parquet"
 )
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -49,6 +48,7 @@ class Segment:
     """In bytes."""
     records: int
     written_ms: int
+    """When the youngest of its records was archived first; moves between tiers do not change it."""
 
     @property
     def path(self) -> str:
@@ -143,41 +143,70 @@ class Table:
             if self._position(table, segment.partition) != expected:
                 raise Fenced(f"{self.topic}:{segment.partition} was archived on by another one")
             after = Transaction(self._app(segment.partition), segment.end, segment.written_ms)
-            self._commit(table, [_add(segment, data_change=True)], CommitProperties(app_transactions=[after]))
+            self._commit(table, [actions.add(segment, data_change=True)], CommitProperties(app_transactions=[after]))
 
-    def replace(self, old: Sequence[Segment], new: Sequence[Segment], why: str) -> None:
-        """Commit that files hold what others held: no record comes, goes or changes.
+    def replace(self, old: Sequence[Segment], new: Sequence[Segment], why: str, *, fewer: bool = False) -> None:
+        """Commit that files hold what others held: no record comes, goes or changes; with `fewer` some may have gone.
 
         Raises `Fenced` where one of the old files is not in the table any more.
         """
         from deltalake import CommitProperties
-        from deltalake.transaction import RemoveAction
 
-        _require_same_ranges(old, new)
+        actions.require_same_ranges(old, new, fewer=fewer)
         with self._lock:
             table = self._refreshed()
-            import pyarrow as pa
-
-            with _Errors(self):
-                there = set(pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist())
-            if gone := [segment.path for segment in old if segment.path not in there]:
-                raise Fenced(f"{self.topic}: {gone[0]} was replaced by another one")
-            removed = [
-                RemoveAction(
-                    path=segment.path,
-                    data_change=False,
-                    deletion_timestamp=max(each.written_ms for each in new),
-                    size=segment.size,
-                    partition_values={"partition": str(segment.partition), "tier": segment.tier},
-                )
-                for segment in old
-            ]
-            actions = [*(_add(segment, data_change=False) for segment in new), *removed]
+            self._require_there(table, old)
+            now_ms = int(time.time() * 1000)
+            removed = [actions.remove(segment, now_ms, data_change=False) for segment in old]
+            changes = [*(actions.add(segment, data_change=False) for segment in new), *removed]
             told = {"why": why, "replaced": [_told(each) for each in old], "made": [_told(each) for each in new]}
-            self._commit(table, actions, CommitProperties(custom_metadata=told))
+            self._commit(table, changes, CommitProperties(custom_metadata=told))
 
-    def compactions(self) -> list[tuple[list[Segment], Segment]]:
-        """Files that were replaced, and the one in their place, of every compaction that the table remembers."""
+    def rewind(
+        self, partition: int, gone: Sequence[Segment], kept: Sequence[Segment], expected: int, offset: int
+    ) -> None:
+        """Commit that a partition's archive ends before `offset`: without some files, with the heads of others.
+
+        Raises `Fenced` where its position is not `expected` any more.
+        """
+        from deltalake import CommitProperties, Transaction
+
+        now_ms = int(time.time() * 1000)
+        with self._lock:
+            table = self._refreshed()
+            if self._position(table, partition) != expected:
+                raise Fenced(f"{self.topic}:{partition} was archived on by another one")
+            removed = [actions.remove(segment, now_ms, data_change=True) for segment in gone]
+            changes = [*(actions.add(segment, data_change=True) for segment in kept), *removed]
+            after = Transaction(self._app(partition), offset, now_ms)
+            told = {"why": "rewound", "rewound": [_told(each) for each in gone], "offset": offset}
+            self._commit(table, changes, CommitProperties(app_transactions=[after], custom_metadata=told))
+
+    def remove(self, segments: Sequence[Segment], why: str) -> None:
+        """Commit that files are no data any more: what they hold is given up.
+
+        Raises `Fenced` where one of them is not in the table.
+        """
+        from deltalake import CommitProperties
+
+        now_ms = int(time.time() * 1000)
+        with self._lock:
+            table = self._refreshed()
+            self._require_there(table, segments)
+            told = {"why": why, "removed": [_told(each) for each in segments]}
+            changes = [actions.remove(segment, now_ms, data_change=True) for segment in segments]
+            self._commit(table, changes, CommitProperties(custom_metadata=told))
+
+    def _require_there(self, table: DeltaTable, segments: Sequence[Segment]) -> None:
+        import pyarrow as pa
+
+        with _Errors(self):
+            there = set(pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist())
+        if gone := [segment.path for segment in segments if segment.path not in there]:
+            raise Fenced(f"{self.topic}: {gone[0]} was replaced by another one")
+
+    def replaced(self) -> list[tuple[list[Segment], Segment]]:
+        """Files that were replaced, and the one in their place, of every time that the table remembers."""
         with self._lock, _Errors(self):
             history = self._refreshed().history()
         return [
@@ -186,10 +215,20 @@ class Table:
             if "replaced" in commit
         ]
 
-    def _commit(self, table: DeltaTable, actions: Sequence[Any], properties: Any) -> None:
+    def rewound(self, since_ms: int) -> list[tuple[list[Segment], int]]:
+        """Files that were put aside since then, and the offset from which on, of every partition where some were."""
+        with self._lock, _Errors(self):
+            history = self._refreshed().history()
+        return [
+            ([_segment(self.topic, *each) for each in commit["rewound"]], int(commit["offset"]))
+            for commit in history
+            if "rewound" in commit and commit["timestamp"] >= since_ms
+        ]
+
+    def _commit(self, table: DeltaTable, changes: Sequence[Any], properties: Any) -> None:
         with _Errors(self):
             table.create_write_transaction(
-                list(actions),
+                list(changes),
                 "append",
                 table.schema(),
                 partition_by=PARTITIONED_BY,
@@ -269,34 +308,3 @@ def _segment(topic: str, path: str, size: int, written_ms: int, records: int) ->
 def _told(segment: Segment) -> list[Any]:
     """A segment in a commit's own words, for `_segment`."""
     return [segment.path, segment.size, segment.written_ms, segment.records]
-
-
-def _add(segment: Segment, *, data_change: bool) -> Any:
-    from deltalake.transaction import AddAction
-
-    stats = {
-        "numRecords": segment.records,
-        "minValues": {"offset": segment.begin},
-        "maxValues": {"offset": segment.end - 1},
-    }
-    return AddAction(
-        path=segment.path,
-        size=segment.size,
-        partition_values={"partition": str(segment.partition), "tier": segment.tier},
-        modification_time=segment.written_ms,
-        data_change=data_change,
-        stats=json.dumps(stats),
-    )
-
-
-def _require_same_ranges(old: Sequence[Segment], new: Sequence[Segment]) -> None:
-    """Replacing must keep every range and record count."""
-    for which in {(each.topic, each.partition) for each in (*old, *new)}:
-        before, after = (sorted(each for each in side if (each.topic, each.partition) == which) for side in (old, new))
-        for side in (before, after):
-            for one, other in itertools.pairwise(side):
-                assert one.end == other.begin, f"{one.path} does not end where {other.path} begins"
-        assert before
-        assert after
-        assert (before[0].begin, before[-1].end) == (after[0].begin, after[-1].end)
-        assert sum(each.records for each in before) == sum(each.records for each in after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -21,10 +22,13 @@ from eventlog.registry import Registry
 from eventlog.roles import Archiver
 from eventlog.settings import Settings
 from eventlog.topics import Topic
+from eventlog.upkeep.quiet import Cutter
 
 LOOK_S = 0.5
 """How often it is asked whether what waits is due."""
 RETRY_S = 2.0
+CUT_S = 1.0
+"""Between two looks whether nothing is under way, at least; more where records wait long to be archived."""
 BATCH_RECORDS_MAX = 4_000
 BUFFER_RECORDS_MAX = 8_000
 """Of one partition: it takes records faster than they are fetched, and has many partitions."""
@@ -41,6 +45,7 @@ class Archive:
         self.share = Share(bytes_max=settings.archive_memory_mb * 1024 * 1024)
         self.schemas = Schemas(self.objects, registry.lookup)
         self.tables = {topic.name: Table(self.objects, topic.name) for topic in role.sources}
+        self._cuts: threading.Thread | None = None
 
     def prepare(self, role: Archiver) -> None:
         """Tables there, topics described; raises `AnotherTopic` where a topic was made again."""
@@ -49,6 +54,20 @@ class Archive:
                 self.tables[topic.name].create()
                 made = described(self.settings, topic.name)
                 have_topic(self.objects, topic.name, reader.topic_id(topic.name), made)
+        if self._cuts is None:
+            partitions = {topic.name: topic.partitions for topic in role.sources}
+            self._cuts = threading.Thread(target=self._cut, args=(partitions,), name="cuts", daemon=True)
+            self._cuts.start()
+
+    def _cut(self, topics: Mapping[str, int]) -> None:
+        """Keep finding moments that a cluster can be brought back to."""
+        cutter, pause = Cutter(self.objects, topics), threading.Event()
+        while not pause.wait(max(CUT_S, self.settings.archive_age_s / 4)):
+            try:
+                if (cut := cutter.look()) is not None:
+                    log.debug("cut", taken_ms=cut.taken_ms)
+            except Exception as error:  # noqa: BLE001 - it is looked again; records are archived meanwhile
+                log.warning("no cut", error=f"{type(error).__name__}: {error}")
 
     def first(self, topic: str, partition: int) -> int:
         """Where the log begins."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eventlog.archive import rows
+from eventlog.archive import frozen, rows
 from eventlog.archive.objects import Objects, StorageClass
 from eventlog.archive.past import fetch
 from eventlog.archive.table import ROOT, Segment, Table
@@ -60,15 +59,22 @@ def runs(segments: Sequence[Segment], bytes_max: int = FILE_BYTES_MAX) -> Iterat
 
 
 def compact(
-    objects: Objects, table: Table, sources: Sequence[Segment], storage_class: StorageClass = "STANDARD"
+    objects: Objects,
+    table: Table,
+    sources: Sequence[Segment],
+    storage_class: StorageClass = "STANDARD",
+    *,
+    latest: bool = False,
 ) -> Compacted:
-    """Put one file in the place of these, which follow each other in one partition.
+    """Put one file in the place of these, which follow each other in one partition; of state, with the `latest` record
+    of each key alone.
 
     Raises `NotTheSame`, `Damaged` (a source is), `Fenced` (one was replaced meanwhile); then nothing has changed.
     """
     with tempfile.TemporaryDirectory(prefix="onefact-compact-") as folder:
         path = Path(folder) / "made.parquet"
-        _write(objects, sources, path)
+        kept = latest_of(objects, sources) if latest else None
+        _write(objects, sources, path, kept)
         made = Segment(
             topic=sources[0].topic,
             partition=sources[0].partition,
@@ -77,24 +83,46 @@ def compact(
             tier="cold",
             digest=_digest(path),
             size=path.stat().st_size,
-            records=sum(source.records for source in sources),
-            written_ms=int(time.time() * 1000),
+            records=sum(source.records for source in sources) if kept is None else len(kept),
+            written_ms=max(source.written_ms for source in sources),
         )
         objects.put_file(made.key, path, storage_class)
         back = Path(folder) / "back.parquet"
         objects.get_file(made.key, back)
-        require_same(objects, sources, made, back)
-    table.replace(sources, [made], "compacted")
+        require_same(objects, sources, made, back, kept)
+    table.replace(sources, [made], "compacted", fewer=latest)
     return Compacted(tuple(sources), made)
 
 
-def _write(objects: Objects, sources: Sequence[Segment], path: Path) -> None:
+def latest_of(objects: Objects, sources: Sequence[Segment]) -> set[int]:
+    """Offsets of the last record of each key, and of those that have none."""
+    last: dict[bytes, int] = {}
+    kept: set[int] = set()
+    for source in sources:
+        table = rows.from_file(fetch(objects, source), columns=["offset", "key"])
+        for offset, key in zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True):
+            if key is None:
+                kept.add(offset)
+            else:
+                last[key] = offset
+    return kept | set(last.values())
+
+
+def _rows_of(objects: Objects, source: Segment, kept: set[int] | None) -> pa.Table:
+    """What of a file is to stay."""
+    table = rows.from_file(fetch(objects, source))
+    if kept is None:
+        return table
+    return table.filter([offset in kept for offset in table.column("offset").to_pylist()]).combine_chunks()
+
+
+def _write(objects: Objects, sources: Sequence[Segment], path: Path, kept: set[int] | None = None) -> None:
     import pyarrow as pa
 
     waiting: list[pa.Table] = []
     with rows.writer(path, sources[0].topic, sources[0].partition, sources[0].begin, sources[-1].end) as file:
         for source in sources:
-            waiting.append(rows.from_file(fetch(objects, source)))
+            waiting.append(_rows_of(objects, source, kept))
             if sum(table.num_rows for table in waiting) >= rows.ROW_GROUP_RECORDS:
                 file.write_table(pa.concat_tables(waiting), row_group_size=rows.ROW_GROUP_RECORDS)
                 waiting = []
@@ -102,7 +130,9 @@ def _write(objects: Objects, sources: Sequence[Segment], path: Path) -> None:
             file.write_table(pa.concat_tables(waiting), row_group_size=rows.ROW_GROUP_RECORDS)
 
 
-def require_same(objects: Objects, sources: Sequence[Segment], made: Segment, back: Path) -> None:
+def require_same(
+    objects: Objects, sources: Sequence[Segment], made: Segment, back: Path, kept: set[int] | None = None
+) -> None:
     """Hold what the store gives back against the sources; raises `NotTheSame` naming the offsets."""
     import pyarrow.parquet as pq
 
@@ -112,7 +142,7 @@ def require_same(objects: Objects, sources: Sequence[Segment], made: Segment, ba
         batches = file.iter_batches(batch_size=rows.ROW_GROUP_RECORDS, use_threads=False)
         following = _Rows(batches)
         for source in sources:
-            before = rows.from_file(fetch(objects, source))
+            before = _rows_of(objects, source, kept)
             if not following.take(before.num_rows).equals(before):
                 raise NotTheSame(f"{source.span}: {made.path} does not hold what {source.path} holds")
         if not following.at_end():
@@ -169,7 +199,7 @@ def sweep(
     # The files first: one that is committed in between is in the table that is looked at after them.
     there = list(objects.ages(f"{ROOT}/{table.topic}/"))
     named = {segment.key for segment in table.segments()}
-    compactions = table.compactions()
+    compactions = table.replaced()
     left = {key for key, _ in there} - named
     for sources, made in compactions:
         if left & {source.key for source in sources}:
@@ -181,5 +211,7 @@ def sweep(
             continue
         if key in replaced or age_s >= orphan_age_s:
             objects.delete(key)
+            if "/frozen/" in key:
+                frozen.forget(objects, key)
             removed.append(key)
     return removed

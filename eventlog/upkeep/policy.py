@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from eventlog.archive.objects import ExtraMissing
+from eventlog.archive.objects import ArchiveClass, ExtraMissing, Speed
 from eventlog.errors import BadInput
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
@@ -32,11 +32,14 @@ class TopicPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Of one topic."""
 
     compact_after: str = "1d"
+    latest_per_key: bool = False
+    freeze_after: str = "never"
+    delete_after: str = "never"
     kafka_keeps: str = "never"
 
     def __post_init__(self) -> None:
-        age_of(self.compact_after)
-        age_of(self.kafka_keeps)
+        for age in (self.compact_after, self.freeze_after, self.delete_after, self.kafka_keeps):
+            age_of(age)
 
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,11 +49,18 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     kafka: float = 0.0
     warm: float = 0.0
     cold: float = 0.0
+    frozen: float = 0.0
+    restore: dict[Speed, float] = msgspec.field(default_factory=dict)
+    """Once, for a GB, by how quickly."""
 
-    def monthly(self, place: Literal["kafka", "warm", "cold"], size: int) -> float:
+    def monthly(self, place: Literal["kafka", "warm", "cold", "frozen"], size: int) -> float:
         """Of so many bytes in one place."""
         price: float = getattr(self, place)
         return price * size / GB
+
+    def restoring(self, speed: Speed, size: int) -> float:
+        """So many bytes, once."""
+        return self.restore.get(speed, 0.0) * size / GB
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,7 +69,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     default: TopicPolicy = TopicPolicy()
     topics: dict[str, TopicPolicy] = msgspec.field(default_factory=dict)
     cold_class: Literal["STANDARD", "STANDARD_IA"] = "STANDARD"
+    frozen_class: ArchiveClass = "GLACIER"
     prices: Prices = Prices()
+
+    def __post_init__(self) -> None:
+        if age_of(self.default.delete_after) is not None or self.default.latest_per_key:
+            raise ValueError("what is given up for ever is said of a topic by its name, never by default")
 
     def of(self, topic: str) -> TopicPolicy:
         return self.topics.get(topic, self.default)

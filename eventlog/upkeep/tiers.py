@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from eventlog.archive.cuts import Cut, newest_cut
 from eventlog.archive.objects import Objects
 from eventlog.archive.past import Past
-from eventlog.archive.table import Segment, Table
+from eventlog.archive.table import Segment, Table, Tier
 from eventlog.errors import BadInput, OnefactError, ServiceAway
 from eventlog.reader import LogReader
 from eventlog.topics import Topic
-from eventlog.upkeep.compact import compact, runs, sweep
+from eventlog.upkeep.compact import FILES_MIN, compact, runs, sweep
+from eventlog.upkeep.freeze import freeze
 from eventlog.upkeep.policy import Policy, age_of
 from eventlog.upkeep.verify import verify
 
@@ -58,42 +60,105 @@ def plan(objects: Objects, log: LogReader, topics: Mapping[str, Topic], policy: 
     """What the policy would have moved now. Raises `BadInput` where the policy cannot be kept."""
     if unknown := policy.topics.keys() - topics.keys():
         raise BadInput(f"the policy names {', '.join(sorted(unknown))}, which is not archived")
-    past = Past(objects.settings)
+    past, cut = Past(objects.settings), newest_cut(objects)
     for name, topic in topics.items():
+        if policy.of(name).latest_per_key and (topic.types or not topic.compacted):
+            raise BadInput(f"latest_per_key of {name}: of state alone, which is a compacted topic without facts")
         for partition in past.partitions(name):
             segments = past.segments(name, partition)
-            for run in compactions(segments, policy, now_ms):
-                yield compaction_move(run, policy)
+            for run in compactions(segments, policy, now_ms, _end_of(cut, name, partition)):
+                yield move_of(run, None, policy)
+            for segment in freezings(segments, policy, now_ms):
+                yield move_of((segment,), None, policy)
+            if gone := deletions(segments, policy, now_ms):
+                yield deletion_move(gone, policy)
             if (forgotten := _forgetting(log, topic, partition, segments, policy, now_ms)) is not None:
                 yield forgotten
 
 
-def compactions(segments: list[Segment], policy: Policy, now_ms: int) -> Iterator[tuple[Segment, ...]]:
-    """Files of one partition that are old enough to be one."""
-    age = age_of(policy.of(segments[0].topic).compact_after) if segments else None
-    if age is not None:
-        limit_ms = now_ms - age.total_seconds() * 1000
-        yield from runs([segment for segment in segments if segment.written_ms <= limit_ms])
+def compactions(
+    segments: list[Segment], policy: Policy, now_ms: int, cut_end: int | None = None
+) -> Iterator[tuple[Segment, ...]]:
+    """Files of one partition that are old enough to be one.
+
+    Where each key's last record is to stay alone, all up to the newest cut: a cluster may be brought back to it.
+    """
+    if not segments:
+        return
+    own = policy.of(segments[0].topic)
+    old = _older(segments, own.compact_after, now_ms)
+    if not own.latest_per_key:
+        yield from runs(old)
+        return
+    run = tuple(segment for segment in old if cut_end is not None and segment.end <= cut_end)
+    if run == tuple(segments[: len(run)]) and any(segment.tier == "warm" for segment in run) and len(run) >= FILES_MIN:
+        yield run
 
 
-def compaction_move(run: Sequence[Segment], policy: Policy, made: Segment | None = None) -> Move:
-    """Of files that become one, or of those that did."""
+def _end_of(cut: Cut | None, topic: str, partition: int) -> int | None:
+    return None if cut is None else cut.ends.get((topic, partition))
+
+
+def freezings(segments: list[Segment], policy: Policy, now_ms: int) -> list[Segment]:
+    """Compacted files of one partition that are old enough to be frozen."""
+    age = policy.of(segments[0].topic).freeze_after if segments else "never"
+    return [segment for segment in _older(segments, age, now_ms) if segment.tier == "cold"]
+
+
+def deletions(segments: list[Segment], policy: Policy, now_ms: int) -> list[Segment]:
+    """The oldest files of one partition, as far as they are old enough to be deleted; never the last one."""
+    age = policy.of(segments[0].topic).delete_after if segments else "never"
+    old = _older(segments[:-1], age, now_ms)
+    return [segment for segment, other in zip(old, segments, strict=False) if segment == other]
+
+
+def _older(segments: Sequence[Segment], age: str, now_ms: int) -> list[Segment]:
+    limit = age_of(age)
+    if limit is None:
+        return []
+    return [segment for segment in segments if segment.written_ms <= now_ms - limit.total_seconds() * 1000]
+
+
+def move_of(run: Sequence[Segment], made: Segment | None, policy: Policy) -> Move:
+    """Of files that go into another tier, or did: several warm ones become a cold one, a cold one becomes frozen."""
+    source = run[0].tier
+    target: Tier = made.tier if made else "cold" if source == "warm" else "frozen"
     size = sum(segment.size for segment in run)
     after = size if made is None else made.size
+    own = policy.of(run[0].topic)
     return Move(
         topic=run[0].topic,
         partition=run[0].partition,
-        source="warm",
-        target="cold",
+        source=source,
+        target=target,
         begin=run[0].begin,
         end=run[-1].end,
         files=len(run),
         bytes_before=size,
         bytes_after=after,
-        cost_before=policy.prices.monthly("warm", size),
-        cost_after=policy.prices.monthly("cold", after),
-        why=f"compact_after: {policy.of(run[0].topic).compact_after}",
+        cost_before=policy.prices.monthly(source, size),
+        cost_after=policy.prices.monthly(target, after),
+        why=f"freeze_after: {own.freeze_after}" if target == "frozen" else f"compact_after: {own.compact_after}",
         digest="" if made is None else made.digest,
+    )
+
+
+def deletion_move(gone: Sequence[Segment], policy: Policy) -> Move:
+    """Of files that are given up."""
+    return Move(
+        topic=gone[0].topic,
+        partition=gone[0].partition,
+        source=gone[0].tier,
+        target="deleted",
+        begin=gone[0].begin,
+        end=gone[-1].end,
+        files=len(gone),
+        bytes_before=sum(segment.size for segment in gone),
+        bytes_after=0,
+        cost_before=sum(policy.prices.monthly(segment.tier, segment.size) for segment in gone),
+        cost_after=0.0,
+        why=f"delete_after: {policy.of(gone[0].topic).delete_after}",
+        digest=gone[0].digest if len(gone) == 1 else "",
     )
 
 
@@ -105,6 +170,8 @@ def _forgetting(
     age = age_of(keeps)
     if age is None:
         return None
+    if topic.compacted and topic.name not in policy.topics:
+        return None  # a default is of logs; a changelog is kept by its keys
     if topic.compacted:
         raise BadInput(f"kafka_keeps: {keeps} of {topic.name}: Kafka deletes no range of a compacted topic")
     begin, end = log.log_bounds(topic.name, partition)
@@ -142,19 +209,36 @@ def apply(
     for name in dict.fromkeys(move.topic for move in planned):
         table = Table(objects, name)
         for partition in Past(objects.settings).partitions(name):
-            segments = [segment for segment in table.segments() if segment.partition == partition]
-            for run in compactions(segments, policy, now_ms):
-                done = compact(objects, table, run, policy.cold_class)
-                yield compaction_move(run, policy, done.made)
+            yield from _within(objects, table, partition, policy, now_ms, tell)
     for name in topics:
         if Past(objects.settings).partitions(name):
             table = Table(objects, name)
             # What a run that was killed has replaced and not told is told here.
-            sweep(objects, table, before=lambda sources, made: tell(compaction_move(sources, policy, made)))
+            sweep(objects, table, before=lambda sources, made: tell(move_of(sources, made, policy)))
     for move in planned:
         if move.source == "kafka":
             forget(objects, log, move, tell)
             yield move
+
+
+def _within(objects: Objects, table: Table, partition: int, policy: Policy, now_ms: int, tell: Tell) -> Iterator[Move]:
+    """Moves of one partition between the tiers of the archive, and out of it."""
+
+    def segments() -> list[Segment]:
+        return [segment for segment in table.segments() if segment.partition == partition]
+
+    if gone := deletions(segments(), policy, now_ms):
+        move = deletion_move(gone, policy)
+        tell(move)
+        table.remove(gone, move.why)
+        yield move
+    # Before the small files become large ones, which are young again.
+    for segment in freezings(segments(), policy, now_ms):
+        yield move_of((segment,), freeze(objects, table, segment, policy.frozen_class).made, policy)
+    cut = newest_cut(objects)
+    latest = policy.of(table.topic).latest_per_key
+    for run in compactions(segments(), policy, now_ms, _end_of(cut, table.topic, partition)):
+        yield move_of(run, compact(objects, table, run, policy.cold_class, latest=latest).made, policy)
 
 
 def forget(objects: Objects, log: LogReader, move: Move, tell: Tell) -> None:
@@ -164,6 +248,12 @@ def forget(objects: Objects, log: LogReader, move: Move, tell: Tell) -> None:
         raise OnefactError(f"nothing is deleted from Kafka: {proof.faults[0]}")
     if not proof.begin <= move.begin or move.end > proof.end:
         raise OnefactError(f"nothing is deleted from Kafka: {move.topic}:{move.partition} is archived to {proof.end}")
+    if unread := [each for each in proof.unread if each[0] < move.end and each[1] > move.begin]:
+        span = f"{move.topic}:{move.partition} offsets {unread[0][0]} to {unread[0][1] - 1}"
+        raise OnefactError(
+            f"nothing is deleted from Kafka: {span} are frozen, and cannot be held against it; let Kafka forget sooner "
+            "than files are frozen"
+        )
     tell(move)
     admin = AdminClient({"bootstrap.servers": objects.settings.kafka, "log_level": 0})
     place = TopicPartition(move.topic, move.partition, move.end)

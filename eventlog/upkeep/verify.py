@@ -18,6 +18,7 @@ from eventlog.archive.objects import Frozen, Objects
 from eventlog.archive.past import Damaged, Past, fetch
 from eventlog.archive.table import Segment, Table
 from eventlog.envelope import UNREADABLE_NAME, Record
+from eventlog.errors import NotFound
 from eventlog.reader import LogReader, headers_of
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ class Proof:
     log_end: int = 0
     files: int = 0
     frozen: int = 0
-    """Files that were not read, because they would have to be restored."""
+    """Files that were not read, because they would have to be restored; that they are there was seen."""
+    unread: list[tuple[int, int]] = field(default_factory=list)
+    """Their ranges."""
     records: int = 0
     size: int = 0
     compared: int = 0
@@ -120,6 +123,7 @@ def _files(
                         yield found
                     case None:
                         proof.frozen += 1
+                        proof.unread.append((segment.begin, segment.end))
                     case count:
                         proof.records += count
                         on_records(count)
@@ -142,7 +146,7 @@ def check_file(objects: Objects, segment: Segment) -> Fault | int | None:
     except Damaged as damaged:
         return fault(str(damaged).partition(": ")[2])
     except Frozen:
-        return None
+        return _frozen(objects, segment, fault)
     offsets = rows.from_file(data, columns=["offset"]).column(0).combine_chunks()
     count = len(offsets)
     if count != segment.records:
@@ -155,42 +159,78 @@ def check_file(objects: Objects, segment: Segment) -> Fault | int | None:
     return count
 
 
+def _frozen(objects: Objects, segment: Segment, fault: Callable[[str], Fault]) -> Fault | None:
+    """What can be seen of a file without reading it."""
+    try:
+        size = objects.head(segment.key).size
+    except NotFound:
+        return fault(f"the file {segment.path} is missing")
+    return None if size == segment.size else fault(f"{segment.path} has {size} bytes, committed were {segment.size}")
+
+
 def _overlap(
     objects: Objects, log: LogReader, segments: Sequence[Segment], proof: Proof, *, compacted: bool
 ) -> Iterator[Fault]:
-    """Faults where both hold a record: each must be the same, and, but for compaction, neither may lack one."""
+    """Faults where both hold a record: each must be the same, and neither may lack one.
+
+    Of a compacted topic either may lack what a later record of its key has made void: the log where it was compacted,
+    the archive where its files were.
+    """
     begin, end = max(proof.log_begin, proof.begin), min(proof.log_end, proof.end)
     place = (proof.topic, proof.partition)
-    logged = (message for _, messages, _ in log.batches({place: (begin, end)}) for message in messages)
-    waiting = next(logged, None)
+    logged = _Logged(message for _, messages, _ in log.batches({place: (begin, end)}) for message in messages)
     for segment in segments:
         if segment.end <= begin or segment.begin >= end:
             continue
         try:
-            table = rows.from_file(fetch(objects, segment))
+            archived = list(rows.to_records(rows.from_file(fetch(objects, segment)), *place))
         except (Damaged, Frozen):
-            while waiting is not None and (waiting.offset() or 0) < segment.end:
-                waiting = next(logged, None)
+            logged.before(segment.end)
             continue  # said before, with the file
         different: list[tuple[int, str]] = []
-        for record in rows.to_records(table, *place):
+        lacking: list[Message] = []
+        for record in archived:
             if not begin <= record.offset < end:
                 continue
-            while waiting is not None and (waiting.offset() or 0) < record.offset:
-                different.append((waiting.offset() or 0, "the log has it, the archive has not"))
-                waiting = next(logged, None)
-            if waiting is None or (waiting.offset() or 0) > record.offset:
+            lacking += logged.before(record.offset)
+            if (message := logged.at(record.offset)) is None:
                 if not compacted:
                     different.append((record.offset, "the archive has it, the log has not"))
                 continue
             proof.compared += 1
-            if not same(record, waiting):
+            if not same(record, message):
                 different.append((record.offset, "the archive and the log differ"))
-            waiting = next(logged, None)
-        while waiting is not None and (waiting.offset() or 0) < min(segment.end, end):
-            different.append((waiting.offset() or 0, "the log has it, the archive has not"))
-            waiting = next(logged, None)
-        yield from _ranges(proof, different)
+        lacking += logged.before(min(segment.end, end))
+        last = {record.key: record.offset for record in archived if record.key is not None} if compacted else {}
+        for message in lacking:
+            offset = message.offset() or 0
+            if last.get(message.key() or b"", -1) < offset:
+                different.append((offset, "the log has it, the archive has not"))
+        yield from _ranges(proof, sorted(different))
+
+
+class _Logged:
+    """Messages of the log, taken by their offsets."""
+
+    def __init__(self, messages: Iterator[Message]) -> None:
+        self._messages = messages
+        self._next = next(messages, None)
+
+    def before(self, offset: int) -> list[Message]:
+        """Those that come before an offset."""
+        found = []
+        while self._next is not None and (self._next.offset() or 0) < offset:
+            found.append(self._next)
+            self._next = next(self._messages, None)
+        return found
+
+    def at(self, offset: int) -> Message | None:
+        """The one of an offset, once those before it were taken."""
+        found = self._next
+        if found is None or (found.offset() or 0) != offset:
+            return None
+        self._next = next(self._messages, None)
+        return found
 
 
 def _ranges(proof: Proof, different: Sequence[tuple[int, str]]) -> Iterator[Fault]:

@@ -17,9 +17,10 @@ class RecordsMoved(Event, frozen=True, kw_only=True):
     place: str
     """Topic and partition, as in `trading.events:3`."""
     source: str
-    """`kafka`, or a tier of the archive: `warm`, `cold`."""
+    """`kafka`, or a tier of the archive: `warm`, `cold`, `frozen`."""
     target: str
-    """A tier, or `archive`, where Kafka's own copy was given up."""
+    """A tier; `archive`, where Kafka's own copy was given up; `aside`, where a cluster was brought back to before them;
+    `deleted`."""
     first_offset: int
     next_offset: int
     bytes_before: int

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections import Counter
-from typing import Any
 
 from eventlog.archive.objects import Objects
 from eventlog.archive.sink import PartitionSink
 from eventlog.archive.table import Table
 from eventlog.settings import Settings
+from tests.archive.points import arm, around
 from tests.archive.test_sink import drawn
-
-passed: Counter[str] = Counter()
-
-
-def at(point: str) -> None:
-    passed[point] += 1
-    if point == sys.argv[2] and passed[point] == int(sys.argv[3]):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def around(owner: Any, method: str, name: str) -> None:
-    inner = getattr(owner, method)
-
-    def wrapped(*arguments: Any, **named: Any) -> Any:
-        at(f"before {name}")
-        answer = inner(*arguments, **named)
-        at(f"after {name}")
-        return answer
-
-    setattr(owner, method, wrapped)
 
 
 def main() -> None:
-    around(Objects, "put", "file")
-    around(Table, "append", "commit")
+    arm(sys.argv[2], int(sys.argv[3]))
+    around(Objects, "put", "before file", "after file")
+    around(Table, "append", "before commit", "after commit")
     objects = Objects(Settings())
     sink = PartitionSink(objects, Table(objects, sys.argv[1]), 0)
     begin = sink.open(lambda: 0)

@@ -75,12 +75,12 @@ def test_what_differs_replaces_nothing(archive: Archive, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         if planted == "lost tail":
             write = module._write
-            patch.setattr(module, "_write", lambda objects, sources, path: write(objects, sources[:-1], path))
+            patch.setattr(module, "_write", lambda objects, sources, path, *_: write(objects, sources[:-1], path))
         elif planted == "other bytes":
             write = module._write
             other = Archive(archive.objects, archive.settings, archive.topic + "b")
             other.write(of(other.topic, drawn(200, seed=2)), files=5)
-            patch.setattr(module, "_write", lambda objects, _, path: write(objects, other.segments(), path))
+            patch.setattr(module, "_write", lambda objects, _, path, *__: write(objects, other.segments(), path))
         elif planted == "wrong read back":
             get = Objects.get_file
 
@@ -104,7 +104,7 @@ def test_killed_before_and_after_the_commit(archive: Archive, monkeypatch: pytes
     records = whole(archive)
     replace = Table.replace
 
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -114,7 +114,7 @@ def test_killed_before_and_after_the_commit(archive: Archive, monkeypatch: pytes
     check(archive, records, files=5)
     assert not sweep(archive.objects, archive.table), "a new file that nobody committed may be somebody's at work"
     with monkeypatch.context() as patch:
-        patch.setattr(Table, "replace", lambda *given: (replace(*given), die()))
+        patch.setattr(Table, "replace", lambda *given, **named: (replace(*given, **named), die()))
         with pytest.raises(KeyboardInterrupt):
             compacted(archive)
     check(archive, records, files=1)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
+from eventlog.archive.cuts import write_cut
 from eventlog.errors import BadInput, OnefactError
+from eventlog.provision import ensure_topics
 from eventlog.reader import LogReader
+from eventlog.settings import Settings
 from eventlog.topics import Topic
 from eventlog.upkeep.policy import DEFAULT, Policy, Prices, TopicPolicy, read_policy
 from eventlog.upkeep.tiers import Move, apply, plan
+from eventlog.upkeep.verify import verify
 from tests.archive.conftest import Archive
 from tests.archive.test_one_reader import read
+from tests.runtime.counting import Count
 
 AT_ONCE = TopicPolicy(compact_after="0h", kafka_keeps="0h")
 COMPACT = TopicPolicy(compact_after="0h")
@@ -120,6 +128,9 @@ def test_the_policy_that_is_shipped_deletes_nothing(tmp_path: Path) -> None:
         ("default: {kafka_keep: 1d}", "kafka_keep"),
         ("default: {kafka_keeps: soon}", "'soon' is no age"),
         ("cold_class: GLACIER", "GLACIER"),
+        ("default: {delete_after: 7y}", "by its name"),
+        ("default: {latest_per_key: true}", "by its name"),
+        ("topics: {a: {freeze_after: 1m}}", "'1m' is no age"),
         ("- 1", "object"),
         ("default: [", "policy.yaml"),
     ],
@@ -131,6 +142,67 @@ def test_a_policy_that_makes_no_sense_is_refused(tmp_path: Path, text: str, said
         read_policy(path)
 
 
+def named(archive: Archive, **policy: object) -> Policy:
+    return Policy(topics={archive.topic: TopicPolicy(**policy)}, frozen_class="SIMULATED")  # type: ignore[arg-type]
+
+
+def test_files_are_compacted_then_frozen_then_deleted(kafka_archive: Archive) -> None:
+    archive = kafka_archive
+    archive.publish(60, transactions=False)
+    archive.write(archive.log()[:40], files=4)
+    topics, told = {archive.topic: Topic(archive.topic, (), 2)}, list[Move]()
+
+    def done(**policy: object) -> list[tuple[str, str, int, int]]:
+        with LogReader(archive.settings) as log:
+            whole = named(archive, **policy)
+            would = list(plan(archive.objects, log, topics, whole, now_ms()))
+            moves = list(apply(archive.objects, log, topics, whole, now_ms(), told.append))
+        assert [(m.source, m.target, m.begin, m.end) for m in would] == [
+            (m.source, m.target, m.begin, m.end) for m in moves
+        ]
+        return [(m.source, m.target, m.begin, m.end) for m in moves]
+
+    written = archive.segments()[-1].written_ms
+    assert done(compact_after="0h") == [("warm", "cold", 0, 40)]
+    assert done(freeze_after="0h") == [("cold", "frozen", 0, 40)]
+    (frozen,) = archive.segments()
+    assert (frozen.tier, frozen.written_ms) == ("frozen", written), "moves make no file younger"
+    assert done(delete_after="0h") == [], "never the last one"
+    archive.write(archive.log(), files=1)
+    with pytest.raises(OnefactError, match="frozen, and cannot be held against it"):
+        done(kafka_keeps="0h")
+    assert begin(archive) == 0
+    assert done(delete_after="0h") == [("frozen", "deleted", 0, 40)]
+    assert [(segment.begin, segment.end) for segment in archive.segments()] == [(40, 60)]
+    assert [(m.source, m.target) for m in told] == [("warm", "cold"), ("cold", "frozen"), ("frozen", "deleted")]
+    assert not verify(archive.objects, None, archive.topic, 0).faults
+
+
+def test_state_keeps_its_last_records_up_to_the_cut(settings: Settings) -> None:
+    from eventlog.archive.objects import Objects
+
+    archive = Archive(Objects(settings), settings, f"state.{secrets.token_hex(4)}")
+    topic = Topic(archive.topic, (), 1, compacted=True, dead_letters=False)
+    ensure_topics(settings, [topic])
+    producer = Producer({"bootstrap.servers": settings.kafka, "log_level": 0})
+    for number in range(90):
+        producer.produce(archive.topic, b"%d" % number, b"k%d" % (number % 7), 0)
+    assert producer.flush(30) == 0
+    records = archive.log()
+    archive.write(records, files=9)
+    write_cut(archive.objects, {(archive.topic, 0): 60})
+    whole = Policy(topics={archive.topic: TopicPolicy(compact_after="0h", latest_per_key=True)})
+    with LogReader(settings) as log:
+        (move,) = apply(archive.objects, log, {archive.topic: topic}, whole, now_ms(), lambda _: None)
+        assert (move.begin, move.end) == (0, 60)
+        assert not verify(archive.objects, log, archive.topic, 0, compacted=True).faults
+    assert [record.offset for record in archive.read(0, 60)] == list(range(53, 60))
+    assert archive.read(60, 90) == records[60:]
+    for wrong in (replace(topic, compacted=False), replace(topic, types=(Count,))):
+        with LogReader(settings) as log, pytest.raises(BadInput, match="of state alone"):
+            list(plan(archive.objects, log, {archive.topic: wrong}, whole, now_ms()))
+
+
 def test_a_policy_that_cannot_be_kept_is_refused(kafka_archive: Archive) -> None:
     archive = kafka_archive
     archive.publish(4, transactions=False)
@@ -138,4 +210,5 @@ def test_a_policy_that_cannot_be_kept_is_refused(kafka_archive: Archive) -> None
     with pytest.raises(BadInput, match="which is not archived"):
         planned(archive, Policy(topics={"nobody.knows": COMPACT}))
     with pytest.raises(BadInput, match="compacted topic"):
-        planned(archive, Policy(default=AT_ONCE), compacted=True)
+        planned(archive, Policy(topics={archive.topic: AT_ONCE}), compacted=True)
+    assert not [m for m in planned(archive, Policy(default=AT_ONCE), compacted=True) if m.source == "kafka"]

@@ -15,21 +15,24 @@ from deploy.cli.facts import facts_of
 from eventlog.archive.meta import schemas_of, topics_of
 from eventlog.archive.objects import Objects
 from eventlog.archive.past import Past
+from eventlog.bootstrap.whole import bootstrap, wanted_topics
 from eventlog.digest import digest
 from eventlog.envelope import Record
 from eventlog.position import Position
 from eventlog.provision import provision
-from eventlog.reader import LogReader
+from eventlog.reader import LogReader, to_record
+from eventlog.runtime.groups import commit_positions
 from eventlog.settings import Settings
+from eventlog.upkeep.quiet import Cutter
 from eventlog.upkeep.sql import query
 from eventlog.upkeep.status import statuses
 from eventlog.upkeep.verify import verify_all
 from projections import Reader
 from projections.replay import replay
 from tests.archive.kept import CATALOG, FACTS, JOURNAL, KEPT, LATER, SUMS
-from tests.backing import Backing
+from tests.backing import Backing, start_backing
 from tests.runtime.counting import Count
-from tests.runtime.harness import Workers, codec_of, consumed, publish, read_all, seeded, wait_until
+from tests.runtime.harness import Workers, codec_of, consumed, header, publish, read_all, seeded, wait_until
 
 ROLES = ("kept.decider", "kept.enricher", JOURNAL.name, SUMS.name)
 TOPICS = {topic.name: topic for topic in CATALOG.archiver.sources}
@@ -89,8 +92,8 @@ def everything(settings: Settings, streams: list[str], cut_at: Position) -> dict
 def cut_all(settings: Settings) -> int:
     """Have Kafka forget all that is archived; how many offsets that were."""
     past, before = Past(settings), {}
-    for name in TOPICS:
-        for partition in past.partitions(name):
+    for name, topic in TOPICS.items():
+        for partition in () if topic.compacted else past.partitions(name):
             archived = past.bounds(name, partition)
             assert archived
             before[name, partition] = archived[1]
@@ -101,7 +104,9 @@ def cut_all(settings: Settings) -> int:
     return sum(before.values())
 
 
-def test_kafka_forgets_and_nobody_notices(settings: Settings, workers: Workers) -> None:
+def test_kafka_forgets_and_nobody_notices(
+    settings: Settings, workers: Workers, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     draw = seeded()
     streams = [f"c{n}" for n in range(12)]
     commands = [
@@ -120,9 +125,10 @@ def test_kafka_forgets_and_nobody_notices(settings: Settings, workers: Workers) 
         wait_until(lambda: waiting(settings) == 0, WAIT_S, "all archived", workers.logs)
         wait_until(lambda: applied(settings, JOURNAL.model.name, SUMS.model.name), WAIT_S, "applied", workers.logs)
         with LogReader(settings) as log:
-            proofs = list(verify_all(Objects(settings), log, dict.fromkeys(TOPICS, False)))
+            proofs = list(verify_all(Objects(settings), log, {n: topic.compacted for n, topic in TOPICS.items()}))
         assert not [fault for proof in proofs for fault in proof.faults]
-        assert sum(proof.compared for proof in proofs) == sum(proof.records for proof in proofs) > 900
+        facts = [proof for proof in proofs if not TOPICS[proof.topic].compacted]
+        assert sum(proof.compared for proof in facts) == sum(proof.records for proof in facts) > 900
         middle = next(r for r in read_all(settings, FACTS[0])[100:])
         position = Position.of(middle.topic, middle.partition, middle.offset)
         before = everything(settings, streams[:2], position)
@@ -152,3 +158,56 @@ def test_kafka_forgets_and_nobody_notices(settings: Settings, workers: Workers) 
     }
     texts = schemas_of(objects).values()
     assert all(any(name in text for text in texts) for name in ("Counted", "Doubled", "CommandRejected"))
+    # And now the whole cluster is lost, and every store with it.
+    before = everything(settings, streams[:2], position)
+    for name in workers.processes:
+        workers.signal(name, signal.SIGTERM)
+    assert Cutter(objects, {name: topic.partitions for name, topic in TOPICS.items()}).look() is not None
+    folder = tmp_path_factory.mktemp("another")
+    another = start_backing(folder, services=("kafka", "registry", "postgres", "redis"))
+    new = Settings(**another.settings() | {"s3": settings.s3})
+    later = Workers(another.env | {"ONEFACT_S3": settings.s3, "ONEFACT_ARCHIVE_AGE_S": "0.5"}, folder, workers.module)
+    try:
+        goes_on(new, later, before, streams, position, commands)
+    finally:
+        later.stop()
+        another.stop()
+
+
+def goes_on(
+    settings: Settings,
+    workers: Workers,
+    before: dict[str, Any],
+    streams: list[str],
+    position: Position,
+    commands: list[tuple[str, Count]],
+) -> None:
+    """From the archive alone everything is as it was, is decided once, and is archived on."""
+    events = KEPT.topic("events")
+    found = bootstrap(settings, wanted_topics(settings))
+    assert {each.topic for each in found} == set(TOPICS)
+    provision(settings, CATALOG)
+    commit_positions(settings, CATALOG.processors)
+    with LogReader(settings) as log:
+        ends = log.ends(events.name)
+    workers.start("roles", *ROLES)
+    workers.start("later", LATER.name)
+    workers.start("archiver", "archiver")
+    workers.wait_ready()
+    models = (JOURNAL.model.name, SUMS.model.name, LATER.model.name)
+    wait_until(lambda: applied(settings, *models), WAIT_S, "built anew", workers.logs)
+    assert everything(settings, streams[:2], position) == before
+    with codec_of(settings, CATALOG) as codec:
+        publish(
+            settings, codec, KEPT.topic("commands"), [*commands[-50:], ("kept:last", Count(counter_id="c0", number=7))]
+        )
+    decided = lambda: consumed(settings, "kept.decider", KEPT.topic("commands"))  # noqa: E731
+    wait_until(decided, WAIT_S, "decided", workers.logs)
+    with LogReader(settings) as log:
+        more = log.batches({place: (end, log.bounds(*place)[1]) for place, end in ends.items()})
+        (last,) = (to_record(message) for _, messages, _ in more for message in messages)
+    assert header(last, "ce_causationid") == "kept:last", "what was decided before is not decided again"
+    wait_until(lambda: waiting(settings) == 0, WAIT_S, "archived on", workers.logs)
+    with LogReader(settings) as log:
+        proofs = list(verify_all(Objects(settings), log, {n: topic.compacted for n, topic in TOPICS.items()}))
+    assert not [fault for proof in proofs for fault in proof.faults]

@@ -28,5 +28,11 @@ def test_what_is_archived_is_shown_proved_and_asked(onefact: Onefact, settings: 
     assert lost.code == 1
     assert f"to {10**9}: the archive has them and the log ends before" in lost.err
     assert onefact("archive", "plan", "--json", **place).json() == []
+    assert "nothing frozen" in onefact("archive", "restore", f"{TOPIC}:0", **place).out
+    assert onefact("archive", "restore", TOPIC, "--speed", "soon", **place).code == 2
+    assert onefact("bootstrap", **place).code == 2, "it is said where from"
+    nothing = onefact("bootstrap", "--from-archive", **place)
+    assert nothing.code == 1
+    assert "there is no archive" in nothing.err
     asked = onefact("archive", "sql", "select topic, records from archive_files", "--json", **place)
     assert asked.json() == [{"topic": TOPIC, "records": 1}]

@@ -1,0 +1,83 @@
+"""Finds cuts: moments when nothing was under way in any archived topic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
+
+from eventlog.archive.cuts import Cut, Ends, write_cut
+from eventlog.archive.objects import Objects
+from eventlog.archive.table import NoTable, Table
+from eventlog.errors import ServiceAway
+from eventlog.reader import LogReader
+from eventlog.settings import Settings
+
+TIMEOUT_S = 10
+
+
+def quiet_ends(settings: Settings, topics: Mapping[str, int]) -> Ends | None:
+    """Ends of every partition of these topics (name, partitions) at one moment; None where there was no such moment.
+
+    The ends of what is committed are asked for first, the ends of all there is after that. Where both are the same in
+    every partition, nothing was appended in between and no transaction is open: so the first were all true at once.
+    """
+    places = [TopicPartition(name, number) for name, count in topics.items() for number in range(count)]
+    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+    committed = _ends(admin, settings, places, IsolationLevel.READ_COMMITTED)
+    return committed if committed == _ends(admin, settings, places, IsolationLevel.READ_UNCOMMITTED) else None
+
+
+def _ends(admin: AdminClient, settings: Settings, places: list[TopicPartition], level: IsolationLevel) -> Ends:
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    try:
+        found = admin.list_offsets(dict.fromkeys(places, latest), isolation_level=level, request_timeout=TIMEOUT_S)
+        return {(place.topic, place.partition): future.result().offset for place, future in found.items()}
+    except KafkaException as error:
+        raise ServiceAway("kafka", f"{settings.kafka}: {error.args[0].str()}") from None
+
+
+class Cutter:
+    """Looks for cuts, and writes each once all before it is archived. Used from one thread at a time."""
+
+    def __init__(self, objects: Objects, topics: Mapping[str, int]) -> None:
+        self._objects = objects
+        self._topics = topics
+        self._tables = {name: Table(objects, name) for name in topics}
+        self._found: Ends | None = None
+        self._written: Ends | None = None
+
+    def look(self) -> Cut | None:
+        """The cut that was written, if one was. Raises `ServiceAway`."""
+        if self._found is None:
+            found = quiet_ends(self._objects.settings, self._topics)
+            if found is None or found == self._written:
+                return None
+            self._found = found
+        if not self._archived(self._found):
+            return None
+        self._written, self._found = self._found, None
+        return write_cut(self._objects, self._written)
+
+    def _archived(self, ends: Ends) -> bool:
+        return archived_to(self._objects, ends, self._tables)
+
+
+def archived_to(objects: Objects, ends: Ends, tables: Mapping[str, Table] | None = None) -> bool:
+    """Whether every record before these ends is archived; markers of transactions may follow the last one."""
+    partitions: dict[str, list[int]] = {}
+    for topic, partition in ends:
+        partitions.setdefault(topic, []).append(partition)
+    reached: dict[tuple[str, int], int] = {}
+    for topic, numbers in partitions.items():
+        table = tables[topic] if tables else Table(objects, topic)
+        try:
+            found = table.next_offsets(numbers)
+        except NoTable:
+            continue
+        reached |= {(topic, partition): offset for partition, offset in found.items()}
+    behind = {place: end for place, end in ends.items() if reached.get(place, 0) < end}
+    with LogReader(objects.settings) as log:
+        ranges = {place: (max(reached.get(place, 0), log.log_bounds(*place)[0]), end) for place, end in behind.items()}
+        return log.waiting(ranges) == 0

@@ -1,0 +1,108 @@
+"""The campaign: `make faults-archive`, or `python -m tests.archive.faults`.
+
+    SEED=4711 CASES=300 FIRST=0     SEED repeats a run; CASES from the FIRST on, so that it can be done in parts
+    SECONDS=600                     no new case is begun after that
+    PLANTS="name ..." or all        planted bugs instead, each until it is found; see plants/
+
+Each case is a topic and a bucket of its own, an operation, and a fault in the middle of it: a kill at a named point,
+or a store that misbehaves. What must hold (`checks`) is asked after the fault, and after the operation was done again.
+Services are those of ONEFACT_KAFKA, ONEFACT_REGISTRY and ONEFACT_S3, or are started.
+Exit code 1 when something did not hold; what was found is in RUN (.faults)/archive.jsonl.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.archive.faults.campaign import Campaign
+from tests.archive.faults.plants._table import PLANTS
+
+CASES = 300
+
+
+def main() -> int:
+    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 31))
+    print(f"SEED={seed}", flush=True)
+    if "ONEFACT_KAFKA" not in os.environ:
+        return with_services(seed)
+    wanted = os.environ.get("PLANTS", "").replace(",", " ").split()
+    with proxied(os.environ["ONEFACT_S3"]) as proxy, tempfile.TemporaryDirectory(prefix="onefact-faults-") as folder:
+        campaign = Campaign(proxy, Path(folder), seed)
+        return plants(campaign, wanted) if wanted else cases(campaign)
+
+
+def with_services(seed: int) -> int:
+    """The same in a process that finds services: one that has talked to some must not be forked."""
+    from tests.backing import start_backing
+
+    with tempfile.TemporaryDirectory(prefix="onefact-services-") as folder:
+        backing = start_backing(Path(folder), services=("kafka", "registry", "s3"))
+        try:
+            env = os.environ | backing.env | {"SEED": str(seed)}
+            return subprocess.run([sys.executable, "-m", "tests.archive.faults"], env=env, check=False).returncode
+        finally:
+            backing.stop()
+
+
+@contextlib.contextmanager
+def proxied(url: str) -> Iterator[str]:
+    """The store behind one that can be told to misbehave; its address."""
+    program = [sys.executable, "-m", "tests.archive.faults.proxy", url]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+def cases(campaign: Campaign) -> int:
+    first, count = int(os.environ.get("FIRST") or 0), int(os.environ.get("CASES") or CASES)
+    limit_s = float(os.environ.get("SECONDS") or "inf")
+    kept = Path(os.environ.get("RUN") or ".faults")
+    kept.mkdir(parents=True, exist_ok=True)
+    began, injected, failed = time.monotonic(), Counter[str](), 0
+    with (kept / "archive.jsonl").open("a") as out:
+        for number in range(first, first + count):
+            if time.monotonic() - began > limit_s:
+                count = number - first
+                break
+            case = campaign.case(number)
+            violation = campaign.run(case)
+            injected.update(case.injected)
+            failed += violation is not None
+            row = {"number": number, "seed": campaign.seed, "operation": case.operation, "fault": case.said}
+            out.write(json.dumps(row | {"injected": dict(case.injected), "violation": violation}) + "\n")
+            out.flush()
+            if violation:
+                print(f"== {number} {case.operation}, {case.said}: {violation}", flush=True)
+    faults = ", ".join(f"{count} {kind}" for kind, count in sorted(injected.items()))
+    print(f"{count - failed} of {count} cases held in {time.monotonic() - began:.0f} s; injected: {faults}")
+    print("seconds: " + ", ".join(f"{step} {took:.0f}" for step, took in campaign.seconds.most_common()))
+    return int(failed > 0)
+
+
+def plants(campaign: Campaign, wanted: list[str]) -> int:
+    missed = []
+    for name in PLANTS if wanted == ["all"] else wanted:
+        found = campaign.search(name, PLANTS[name])
+        print(f"== {name}: {found or 'NOT FOUND'}", flush=True)
+        if found is None or found.partition(":")[0] not in PLANTS[name].invariants:
+            missed.append(name)
+    print(f"{'all found' if not missed else 'NOT FOUND, or by surprise: ' + ', '.join(missed)}")
+    return int(bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+"""A sweep looks at the table first, and then at the files."""
+
+from __future__ import annotations
+
+from eventlog.upkeep import compact
+from tests.archive.faults.plants._edit import edit, line
+
+
+def plant() -> None:
+    listed = line('there = list(objects.ages(f"{ROOT}/{table.topic}/"))')
+    named = line("named = {segment.key for segment in table.segments()}")
+    edit(compact, "sweep", (listed, ""), (named, named + listed), ("age_s >= orphan_age_s", "age_s >= 0"))

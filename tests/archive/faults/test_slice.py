@@ -1,0 +1,70 @@
+"""A slice of the campaign over the archive, and a few of the planted bugs; `make faults-archive` runs all of both."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from tests.archive.faults.plants._table import PLANTS, what
+from tests.backing import Backing
+
+CASES = 4
+FOUND_HERE = ("position_before_file", "not_read_back", "told_after", "whole_too_soon")
+
+
+def campaign(backing: Backing, **told: object) -> None:
+    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 31))
+    env = os.environ | backing.env | {"SEED": str(seed)} | {name: str(value) for name, value in told.items()}
+    # A process of its own: this one has threads of many clients, and must not be forked.
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.archive.faults"],
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(600)
+def test_every_invariant_holds_after_any_fault(backing: Backing, tmp_path: object) -> None:
+    campaign(backing, CASES=CASES, FIRST=random.SystemRandom().randrange(300), RUN=tmp_path)
+
+
+@pytest.mark.timeout(600)
+def test_planted_bugs_are_found(backing: Backing) -> None:
+    campaign(backing, PLANTS=" ".join(FOUND_HERE))
+
+
+@pytest.mark.parametrize("name", sorted(PLANTS))
+def test_it_can_be_planted(name: str) -> None:
+    """In a process of its own: a bug that was planted stays."""
+    assert what(name)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            import importlib
+
+            importlib.import_module(f"tests.archive.faults.plants.{name}").plant()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, f"{name} does not fit the product any more"
+
+
+def test_every_bug_is_looked_for() -> None:
+    import pkgutil
+
+    from tests.archive.faults import plants
+
+    modules = {found.name for found in pkgutil.iter_modules(plants.__path__) if not found.name.startswith("_")}
+    assert modules == PLANTS.keys()
+    assert len(PLANTS) >= 20

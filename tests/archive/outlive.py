@@ -1,0 +1,124 @@
+"""`make outlive`: a demo's Kafka, registry and stores are deleted, and come back from its archive as they were.
+
+Every row of every read model, the history of streams and reads as of a point are compared, by the program as a person
+runs it; then a command that was decided before is answered as it was, and one more is decided.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from deploy import demo as story
+from deploy.cli.facts import facts_of
+from eventlog.digest import plain
+from eventlog.discovery import catalog
+from eventlog.settings import Settings
+from producers import declared_domains
+from producers.trading import sample
+from projections import Reader
+from projections.stores import left_out
+
+COMMANDS = int(os.environ.get("COMMANDS") or 2_000)
+LOST = ("kafka", "registry", "postgres", "redis", "neo4j")
+WAIT_S = 120.0
+STREAMS = 5
+"""Whose history is read."""
+
+
+def onefact(*words: str) -> Any:
+    program = Path(sys.executable).with_name("onefact")
+    done = subprocess.run([program, *words, "--json"], capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"onefact {' '.join(words)}: {done.stderr}")
+    return json.loads(done.stdout or "null")
+
+
+def caught_up() -> bool:
+    return not any(row["lag"] for row in onefact("lag"))
+
+
+def until_caught_up() -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not caught_up():
+        if time.monotonic() > deadline:
+            behind = [row for row in onefact("lag") if row["lag"]]
+            raise SystemExit(f"not after {WAIT_S:.0f} s: {behind}")
+        time.sleep(0.5)
+
+
+def everything(point: datetime) -> dict[str, Any]:
+    """What can be read: every model whole, and of a few streams their history and rows as of a point."""
+    found: dict[str, Any] = {}
+    settings = Settings()
+    with Reader(settings) as reader:
+        models = [each.model for each in catalog().projections if not left_out(each.model.store, settings)]
+        for model in models:
+            rows = reader.store(model.name).scan(model)
+            found[model.name] = sorted(json.dumps(plain(row), sort_keys=True) for row in rows)
+        streams = sorted({json.loads(row)["portfolio_id"] for row in found["portfolio"]})
+        for stream in streams[:: max(1, len(streams) // STREAMS)]:
+            found[f"history {stream}"] = facts_of(stream, declared_domains(), settings, everything=True)
+            row = reader.read("portfolio", (stream,), as_of=point)
+            found[f"portfolio {stream} as of {point}"] = plain(row)
+    return found
+
+
+def main() -> int:
+    console = Console(highlight=False)
+    home = Path(os.environ.setdefault("ONEFACT_HOME", tempfile.mkdtemp(prefix="onefact-outlive-")))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "sample.jsonl"
+        file.write_text("".join(json.dumps(command) + "\n" for command in sample(COMMANDS, 7)))
+        story.COMMANDS = COMMANDS
+        try:
+            story.tell(story.Demo(console), file)
+            return lose_and_bring_back(console, home, file)
+        finally:
+            onefact("down")
+
+
+def lose_and_bring_back(console: Console, home: Path, file: Path) -> int:
+    """Exit code: 0 where every read is the same."""
+    answered = onefact("publish", "trading", str(file), "--wait")
+    until_caught_up()
+    point = datetime.now(UTC)
+    onefact_run("archive", "run", "--until-now")
+    before = everything(point)
+    onefact("down")
+    for service in LOST:
+        shutil.rmtree(home / "data" / service)
+    shutil.rmtree(home / "state", ignore_errors=True)
+    onefact("up", "--no-workers")
+    began = time.monotonic()
+    onefact_run("bootstrap", "--from-archive")
+    console.print(f"brought back in {time.monotonic() - began:.1f} s")
+    onefact("up")
+    until_caught_up()
+    after = everything(point)
+    for name in before:
+        if before[name] != after[name]:
+            console.print(f"[bold]{name} differs[/bold]:", str(before[name])[:400], str(after[name])[:400])
+    again = onefact("publish", "trading", str(file), "--wait")
+    same = before == after
+    console.print(f"{len(before)} reads {'are the same' if same else 'DIFFER'}; {answered} was {again} again")
+    return int(not same)
+
+
+def onefact_run(*words: str) -> None:
+    """A command whose output is for the reader."""
+    subprocess.run([Path(sys.executable).with_name("onefact"), *words], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

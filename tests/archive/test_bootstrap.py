@@ -1,0 +1,283 @@
+"""An empty cluster is brought to where another one was: every record at its offset, every reader none the wiser."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from eventlog.archive.cuts import Cut, newest_cut, write_cut
+from eventlog.archive.meta import have_topic
+from eventlog.bootstrap.refill import NotAsExpected, Refill
+from eventlog.bootstrap.schemas import IdsTaken, place_schemas
+from eventlog.bootstrap.whole import NotEmpty, Torn, bootstrap, wanted_topics
+from eventlog.envelope import Record
+from eventlog.provision import described, ensure_topics
+from eventlog.reader import LogReader
+from eventlog.settings import Settings
+from eventlog.topics import Topic
+from eventlog.upkeep.quiet import Cutter, quiet_ends
+from eventlog.upkeep.rewind import ASIDE, moves_aside
+from eventlog.upkeep.verify import verify
+from tests.archive.conftest import Archive
+from tests.archive.test_one_reader import read
+from tests.archive.test_sink import contents
+
+
+def delete_topic(settings: Settings, name: str) -> None:
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    admin.delete_topics([name])[name].result()
+
+
+@pytest.fixture
+def own(settings: Settings) -> Settings:
+    """A bucket of its own: a bootstrap is of all that is in it."""
+    return settings.model_copy(update={"s3": f"{settings.s3.rpartition('/')[0]}/boot-{secrets.token_hex(4)}"})
+
+
+def archived(own: Settings, name: str, *, compacted: bool = False, partitions: int = 2) -> Archive:
+    from eventlog.archive.objects import Objects
+
+    archive = Archive(Objects(own), own, name)
+    topic = Topic(name, (), partitions, compacted=compacted, dead_letters=False)
+    ensure_topics(own, [topic])
+    with LogReader(own) as reader:
+        have_topic(archive.objects, name, reader.topic_id(name), described(own, name))
+    return archive
+
+
+@pytest.fixture
+def name() -> str:
+    return f"back.{secrets.token_hex(4)}"
+
+
+def ends(archive: Archive, partitions: int = 2) -> Cut:
+    found = quiet_ends(archive.settings, {archive.topic: partitions})
+    assert found is not None
+    return write_cut(archive.objects, found)
+
+
+def test_every_record_is_where_it_was(own: Settings, name: str) -> None:
+    archive = archived(own, name)
+    archive.publish(200, size=7)
+    archive.publish(30, partition=1, transactions=False)
+    records = [archive.log(partition) for partition in (0, 1)]
+    for partition in (0, 1):
+        archive.write(records[partition], files=3, partition=partition)
+    cut = ends(archive)
+    delete_topic(own, name)
+    (done,) = bootstrap(own, wanted_topics(own))
+    assert (done.records, done.left_out) == (sum(map(len, records)), 0)
+    for partition in (0, 1):
+        assert contents(archive.log(partition)) == contents(records[partition])
+        with LogReader(own) as log:
+            low, high = log.log_bounds(name, partition)
+        assert low == 0
+        assert cut.ends[name, partition] <= high <= cut.ends[name, partition] + 1
+    assert bootstrap(own, wanted_topics(own)) == [], "it is done once"
+    # The archive goes on with the new topic as with the old one.
+    archive.publish(20, size=5)
+    more = archive.log()
+    archive.write(more, files=1)
+    with LogReader(own) as log:
+        assert have_same_id(archive, log)
+    assert contents(read(archive, 0, more[-1].offset + 1)) == contents(more)
+
+
+def have_same_id(archive: Archive, log: LogReader) -> bool:
+    have_topic(archive.objects, archive.topic, log.topic_id(archive.topic), described(archive.settings, archive.topic))
+    return archive.past.topic_id(archive.topic) == log.topic_id(archive.topic)
+
+
+def test_a_log_that_began_late_begins_where_it_did(own: Settings, name: str) -> None:
+    archive = archived(own, name, partitions=1)
+    archive.publish(60, size=7)
+    records = [record for record in archive.log() if record.offset >= 25]
+    sink = archive.sink()
+    sink.open(lambda: 25)
+    sink.add(records)
+    sink.flush()
+    ends(archive, 1)
+    delete_topic(own, name)
+    bootstrap(own, wanted_topics(own))
+    assert contents(archive.log()) == contents(records)
+    with LogReader(own) as log:
+        assert log.log_bounds(name, 0)[0] == records[0].offset
+
+
+def test_a_compacted_topic_and_names_that_nobody_can_write(own: Settings, name: str) -> None:
+    """Kafka takes no record without a key there; the archive may hold headers that a client cannot send."""
+    archive = archived(own, name, compacted=True, partitions=1)
+    records = [
+        Record(name, 0, offset, 1_700_000_000_000 + offset, b"k%d" % (offset % 3), b"v", headers)
+        for offset, headers in enumerate([[], [("é", b"1")], [("\udcff", b"")], [("a", None)]] * 3)
+    ]
+    records = [record for record in records if record.offset not in (0, 5)]
+    archive.write(records, files=2)
+    write_cut(archive.objects, {(name, 0): 12})
+    delete_topic(own, name)
+    (done,) = bootstrap(own, wanted_topics(own))
+    assert done.left_out == 3
+    assert contents(archive.log()) == contents([r for r in records if r.offset not in (2, 6, 10)])
+
+
+def test_what_is_there_is_not_overwritten(own: Settings, name: str) -> None:
+    archive = archived(own, name)
+    archive.publish(20)
+    archive.write(archive.log())
+    ends(archive)
+    delete_topic(own, name)
+    ensure_topics(own, [Topic(name, (), 2, dead_letters=False)])
+    archive.publish(1, partition=1, transactions=False)
+    with pytest.raises(NotEmpty, match=name):
+        bootstrap(own, wanted_topics(own))
+    assert len(archive.log(1)) == 1
+
+
+def test_an_empty_topic_is_made_again(own: Settings, name: str) -> None:
+    """Whoever had the services up before has made it: it has another id, and nothing else."""
+    archive = archived(own, name)
+    archive.publish(60, size=7)
+    records = archive.log()
+    archive.write(records)
+    ends(archive)
+    delete_topic(own, name)
+    ensure_topics(own, [Topic(name, (), 2, dead_letters=False)])
+    bootstrap(own, wanted_topics(own))
+    assert contents(archive.log()) == contents(records)
+
+
+def test_killed_on_its_way_it_is_done_again(own: Settings, name: str) -> None:
+    """In the middle of a partition, and between a topic that is whole and the note of it."""
+    archive = archived(own, name)
+    archive.publish(200, size=3)
+    records = archive.log()
+    archive.write(records, files=2)
+    ends(archive)
+    delete_topic(own, name)
+    program = [sys.executable, "-m", "tests.archive.killed_bootstrap"]
+    environment = os.environ | {f"ONEFACT_{key.upper()}": getattr(own, key) for key in ("kafka", "registry", "s3")}
+    for point, number in (("filled", 20), ("noted", 1)):
+        killed = subprocess.run([*program, point, str(number)], env=environment, check=False, timeout=60)
+        assert killed.returncode == -signal.SIGKILL, point
+    bootstrap(own, wanted_topics(own))
+    assert contents(archive.log()) == contents(records)
+
+
+def test_somebody_who_writes_meanwhile_is_noticed(own: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = archived(own, name, partitions=1)
+    archive.publish(20, size=5)
+    archive.write(archive.log())
+    ends(archive, 1)
+    delete_topic(own, name)
+    fill = Refill._fill
+
+    def joined(self: Refill, *arguments: object, **named: object) -> None:
+        archive.publish(1, transactions=False)
+        fill(self, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Refill, "_fill", joined)
+    with pytest.raises(NotAsExpected, match="somebody else writes"):
+        bootstrap(own, wanted_topics(own))
+
+
+def test_what_came_after_the_cut_is_put_aside_or_kept(own: Settings, name: str) -> None:
+    """Commands are kept, what is made of them is worked out again."""
+    commands, events = archived(own, f"{name}.commands", partitions=1), archived(own, f"{name}.events", partitions=1)
+    both = {commands.topic: 1, events.topic: 1}
+    for archive in (commands, events):
+        archive.publish(20, size=5)
+    found = quiet_ends(own, both)
+    assert found
+    write_cut(commands.objects, found)
+    for archive in (commands, events):
+        archive.publish(20, size=5)
+        archive.write(archive.log(), files=3)
+    told, made = commands.log(), events.log()
+    for archive in (commands, events):
+        delete_topic(own, archive.topic)
+    with pytest.raises(Torn, match="--at-cut"):
+        wanted_topics(own, [commands.topic])
+    done = bootstrap(own, wanted_topics(own, [commands.topic], at_cut=True))
+    assert contents(commands.log()) == contents(told)
+    before = [record for record in made if record.offset < found[events.topic, 0]]
+    assert contents(events.log()) == contents(before)
+    assert [each.aside for each in done] == [0, len(made) - len(before)]
+    for archive in (commands, events):
+        with LogReader(own) as log:
+            assert not verify(archive.objects, log, archive.topic, 0).faults
+    assert len(list(events.objects.keys(f"{ASIDE}/{events.topic}/"))) > 0
+    (move,) = moves_aside(events.objects, both)
+    assert (move.topic, move.begin, move.end) == (events.topic, found[events.topic, 0], made[-1].offset + 1)
+    # What takes its place is archived at the offsets that it gets now.
+    events.publish(20, size=4)
+    events.write(events.log())
+    assert contents(read(events, 0, events.log()[-1].offset + 1)) == contents(events.log())
+
+
+def test_there_is_no_cut_while_something_is_under_way(own: Settings, name: str) -> None:
+    archive = archived(own, name, partitions=1)
+    archive.publish(10, size=5)
+    cutter = Cutter(archive.objects, {name: 1})
+    assert cutter.look() is None, "nothing of it is archived"
+    producer = Producer({"bootstrap.servers": own.kafka, "transactional.id": name, "log_level": 0})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(name, b"?", partition=0)
+    producer.flush(30)
+    assert Cutter(archive.objects, {name: 1}).look() is None
+    assert quiet_ends(own, {name: 1}) is None
+    archive.write(archive.log())
+    producer.commit_transaction(30)
+    cut = cutter.look()
+    assert cut is not None, "the moment that was found is archived now"
+    assert cut.ends[name, 0] <= archive.log()[-1].offset
+    assert newest_cut(archive.objects) == cut
+    assert cutter.look() is None, "what was committed meanwhile is not archived"
+
+
+class Counting:
+    """A registry that counts its ids up."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def lookup(self, schema_id: int) -> str | None:
+        return self.texts[schema_id - 1] if schema_id <= len(self.texts) else None
+
+    def place(self, subject: str, text: str) -> int:
+        assert subject
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text) + 1
+
+
+def schema(name: str) -> str:
+    return json.dumps({"type": "record", "name": name, "namespace": "a", "fields": []})
+
+
+def test_schemas_get_the_ids_that_values_name() -> None:
+    registry, wanted = Counting(), {2: schema("Two"), 3: schema("Three"), 7: schema("Seven")}
+    assert place_schemas(registry, wanted) == 3  # type: ignore[arg-type]
+    assert {number: registry.lookup(number) for number in wanted} == wanted
+    assert place_schemas(registry, wanted) == 0, "again"  # type: ignore[arg-type]
+    more = wanted | {9: schema("Nine")}
+    assert place_schemas(registry, more) == 1  # type: ignore[arg-type]
+    assert {number: registry.lookup(number) for number in more} == more
+
+
+def test_a_registry_with_other_schemas_is_refused() -> None:
+    taken = Counting()
+    taken.texts = [schema("Other")]
+    with pytest.raises(IdsTaken, match="under the id 1"):
+        place_schemas(taken, {1: schema("One")})  # type: ignore[arg-type]
+    taken.texts = [schema("Other"), schema("One")]
+    with pytest.raises(IdsTaken, match="is needed"):
+        place_schemas(taken, {5: schema("One")})  # type: ignore[arg-type]
