@@ -48,7 +48,6 @@ def prepare(stand: Stand) -> None:
         if name not in topics or stand.end(name) != wanted:
             stand.fresh([Topic(name, (), 1, dead_letters=False)])
             _copy(stand, name, compression)
-    _empty(stand)
 
 
 def _copy(stand: Stand, name: str, compression: str) -> None:
@@ -81,11 +80,6 @@ def _copy(stand: Stand, name: str, compression: str) -> None:
             producer.poll(0)
     if producer.flush(60) or stand.end(name) != stand.end(EVENTS.name):
         raise BenchError(f"{name} could not be filled")
-
-
-def _empty(stand: Stand) -> None:
-    """No archive of an earlier time."""
-    stand.shared.pop("archive", None)
 
 
 def _segment_bytes(stand: Stand, topic: str) -> int:
