@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import fastavro
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from bench.harness.model import Run
 from bench.harness.stand import BenchError, Stand
@@ -19,6 +19,8 @@ from eventlog.registry import Registry
 from eventlog.topics import Topic
 
 BATCH = 10_000
+TIMEOUT_S = 10.0
+"""Of one batch; a topic that gives nothing for so long has less than it should."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,6 @@ class RawConsume:
                 "group.id": f"bench-{self.name}",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
-                "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 50,
                 "queued.min.messages": 100_000,
@@ -60,19 +61,20 @@ class RawConsume:
         read = self._reader(stand) if self.decode else None
         consumer.assign([TopicPartition(self.topic.name, p, 0) for p in range(self.topic.partitions)])
         try:
-            seen, first, began, unread = 0, 0, 0.0, self.topic.partitions
-            while unread:
-                for message in consumer.consume(BATCH, timeout=1.0):
-                    error = message.error()
-                    if error is None:
-                        value = message.value()
-                        if read is not None:
-                            read(value)
-                        seen += 1
-                    elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own name for it
-                        unread -= 1
-                    else:
+            seen, first, began = 0, 0, 0.0
+            total = stand.end(self.topic.name)
+            while seen < total:
+                # Never more than there are left: it waits for as many as it is asked for.
+                messages = consumer.consume(min(BATCH, total - seen), timeout=TIMEOUT_S)
+                if not messages:
+                    raise BenchError(f"{self.topic.name} ended after {seen} of {total} records")
+                for message in messages:
+                    if (error := message.error()) is not None:
                         raise BenchError(error.str())
+                    value = message.value()
+                    if read is not None:
+                        read(value)
+                seen += len(messages)
                 if not first:
                     first, began = seen, time.monotonic()
         finally:

@@ -221,7 +221,7 @@ class Answers:
         made, draw = orders_of(stand), Random(number)
         skus = sorted({line.sku for event, _ in made for line in getattr(event, "lines", ())})
         stock: list[Event] = [StockReceived(sku=sku, on_hand=9, reserved=0, shipped=0, quantity=9) for sku in skus]
-        count = min(ASKED + WARMING, WARMING + len(made) // 10)
+        count = WARMING + min(ASKED, len(made) // 10)
         asked = [event for event, _ in draw.choices(made, k=count) if isinstance(event, OrderConfirmed)]
         figures: dict[str, float] = {}
         with version_of(stand) as (store, version):

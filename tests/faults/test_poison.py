@@ -7,11 +7,14 @@ from pathlib import Path
 from eventlog.settings import Settings
 from tests.backing import Backing, start_backing
 from tests.faults.poison.campaign import run
+from tests.faults.stand import SERVICES
 from tests.runtime.harness import seeded
 
 
 def test_poison_stops_nothing_and_nothing_is_lost(tmp_path: Path) -> None:
-    backing: Backing = start_backing(tmp_path / "services")  # of its own: what else is in the topics would be judged
+    backing: Backing = start_backing(
+        tmp_path / "services", SERVICES
+    )  # of its own: what else is in the topics would be judged
     try:
         report = run(Settings(**backing.settings()), backing.env, tmp_path / "logs", seeded(), 3000)
     finally:

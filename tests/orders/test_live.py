@@ -12,11 +12,9 @@ import pytest
 from confluent_kafka import Producer
 
 from eventlog.codec import Codec
-from eventlog.discovery import catalog
 from eventlog.envelope import command_headers
 from eventlog.message import Command, Tick
 from eventlog.partition import partition_of
-from eventlog.provision import provision
 from eventlog.settings import Settings
 from processors.fulfilment import SAGA
 from projections.reader import Reader
@@ -25,7 +23,7 @@ from schemas.inventory import INVENTORY, ReceiveStock
 from schemas.orders import ORDERS, AskedLine, PlaceOrder
 from schemas.payments import PAYMENTS, SettleCharge, SettleRefund
 from tests.backing import Backing
-from tests.runtime.harness import Workers, codec_of, header, publish, read_all, wait_until
+from tests.runtime.harness import Workers, header, publish, read_all, wait_until
 
 ROLES = ("orders.decider", "inventory.decider", "payments.decider", "fulfilment")
 CONFIRMED = [
@@ -37,13 +35,6 @@ TIMED_OUT = [
     "RefundEnded", "ReleaseStarted", "LineReleased", "ClosingStarted", "FulfilmentCancelled",
 ]  # fmt: skip
 TIMEOUT_S = 60
-
-
-@pytest.fixture(scope="module")
-def codec(settings: Settings) -> Iterator[Codec]:
-    provision(settings, catalog())
-    with codec_of(settings, catalog()) as made:
-        yield made
 
 
 @pytest.fixture

@@ -19,9 +19,7 @@ from typing import Any
 import pytest
 
 from eventlog.codec import Codec
-from eventlog.discovery import catalog
 from eventlog.message import Command
-from eventlog.provision import provision
 from eventlog.settings import Settings
 from eventlog.topics import Domain
 from projections import Reader
@@ -30,20 +28,13 @@ from schemas.orders import ORDERS, AskedLine, CancelOrder, OrderCancelled, Order
 from schemas.payments import PAYMENTS, PaymentCharged, PaymentRefunded
 from tests.backing import Backing
 from tests.effects.provider import Provider
-from tests.runtime.harness import Workers, codec_of, publish, read_all, wait_until
+from tests.runtime.harness import Workers, publish, read_all, wait_until
 
 DOMAINS = ("orders", "inventory", "payments", "fulfilment")
 COUNT = int(os.environ.get("ORDERS", "40"))
 AWAY_S = float(os.environ.get("AWAY_S", "3"))
 END_S = 240
 SKUS, PIECES = 5, 60
-
-
-@pytest.fixture(scope="module")
-def codec(settings: Settings) -> Iterator[Codec]:
-    provision(settings, catalog())
-    with codec_of(settings, catalog()) as made:
-        yield made
 
 
 @pytest.fixture

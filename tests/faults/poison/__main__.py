@@ -12,6 +12,7 @@ from typing import Any
 from eventlog.settings import Settings
 from tests.backing import start_backing
 from tests.faults.poison.campaign import run
+from tests.faults.stand import SERVICES
 
 
 def text_of(report: dict[str, Any], seed: int, count: int) -> str:
@@ -39,7 +40,7 @@ def main() -> int:
     target = Path(os.environ.get("RUN") or ".faults")
     print(f"SEED={seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="onefact-poison-") as name:
-        backing = start_backing(Path(name) / "services")
+        backing = start_backing(Path(name) / "services", SERVICES)
         try:
             settings = Settings(**backing.settings())
             report = run(settings, backing.env, Path(name) / "logs", random.Random(seed), count)

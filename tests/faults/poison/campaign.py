@@ -19,11 +19,9 @@ from projections.stores import open_store
 from tests.faults.poison.judge import Judge
 from tests.faults.poison.made import Maker, Rec
 from tests.faults.poison.wire import TYPES, Avro
+from tests.faults.stand import DOMAINS
 from tests.runtime.batches import produce_raw
 from tests.runtime.harness import Workers, consumed, wait_until
-
-DOMAINS = ("trading", "market")
-"""Whose topics are poisoned, and whose roles the workers have."""
 
 
 class Campaign:
