@@ -82,10 +82,10 @@ def main(words: Sequence[str]) -> int:
                 lock=asked.lock,
             )  # fmt: skip
             documents.append(result.document())
+            if not asked.only:  # one after the other: what is stopped keeps what it has
+                asked.out.mkdir(parents=True, exist_ok=True)
+                keep(documents[-1:], asked.out)
     show(documents, console)
-    if not asked.only:
-        asked.out.mkdir(parents=True, exist_ok=True)
-        keep(documents, asked.out)
     return 1 if any(document["failures"] for document in documents) else 0
 
 

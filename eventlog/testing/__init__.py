@@ -13,7 +13,7 @@ not changed by their steps: each step returns a new one, so that one `given` can
 from __future__ import annotations
 
 from eventlog.testing.folds import fold, meta_of
-from eventlog.testing.samples import Asked, Fact, Log, interleaved, message_of, run_samples
+from eventlog.testing.samples import Asked, Fact, Log, interleaved, message_of, run_samples, sample_facts
 from eventlog.testing.scenarios import NOON, EnricherScenario, ProjectionScenario, SagaScenario, Scenario
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "message_of",
     "meta_of",
     "run_samples",
+    "sample_facts",
 ]

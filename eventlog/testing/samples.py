@@ -59,6 +59,22 @@ def run_samples(catalog: Catalog, count: int, seed: int) -> Log:
     What a fact leads to elsewhere happens before the next message; deadlines of sagas pass after the last one.
     """
     log = Log()
+    for _ in _feed(catalog, count, seed, log):
+        pass
+    return log
+
+
+def sample_facts(catalog: Catalog, count: int, seed: int) -> Iterator[Fact]:
+    """The facts of `run_samples` one by one, for counts whose facts would not all fit into memory."""
+    log = Log()
+    for _ in _feed(catalog, count, seed, log):
+        yield from log.facts
+        for grown in (log.facts, log.refusals, log.commands, log.inboxes):
+            grown.clear()
+
+
+def _feed(catalog: Catalog, count: int, seed: int, log: Log) -> Iterator[None]:
+    """Give message by message of the samples to the roles, which add to the log what each leads to."""
     tables = {topic.name: ReferenceTable() for e in catalog.enrichers for topic in e.references}
     run = _Run(catalog, log, tables)
     for source in catalog.sources:
@@ -68,8 +84,9 @@ def run_samples(catalog: Catalog, count: int, seed: int) -> Log:
         for cloud_event in source.sample(count, seed):
             cls, topic = published[cloud_event["type"]]
             run.take(topic, message_of(cls, cloud_event["data"]), cloud_event["id"], parse_time(cloud_event["time"]))
+            yield
     run.wait()
-    return log
+    yield
 
 
 def message_of(cls: type[Message], data: Mapping[str, Any]) -> Message:

@@ -11,7 +11,7 @@ import pytest
 from eventlog.discovery import catalog
 from eventlog.envelope import parse_time
 from eventlog.roles import Source
-from eventlog.testing import run_samples
+from eventlog.testing import run_samples, sample_facts
 from producers import market, trading
 
 
@@ -47,3 +47,9 @@ def test_a_trading_sample_is_mostly_granted() -> None:
         "RiskThresholdBreached",
     }
     assert expected < set(kinds)
+
+
+def test_facts_one_by_one_are_those_of_the_log() -> None:
+    facts = list(sample_facts(catalog(), 60, 7))
+    assert facts == run_samples(catalog(), 60, 7).facts
+    assert {topic.name for topic, _, _ in facts} > {"trading.events", "trading.enriched", "fulfilment.events"}
