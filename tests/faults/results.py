@@ -59,12 +59,24 @@ def commit() -> str:
 
 def noted(folder: Path) -> list[dict[str, Any]]:
     """Every case's last result."""
+    return list({_case(row): row for row in _rows(folder)}.values())
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
     try:
-        lines = (folder / RESULTS).read_text().splitlines()
+        return [json.loads(line) for line in (folder / RESULTS).read_text().splitlines()]
     except FileNotFoundError:
         return []
-    last = {(row["kind"], row["seed"], row["case"]): row for row in map(json.loads, lines)}
-    return list(last.values())
+
+
+def _case(row: dict[str, Any]) -> tuple[str, int, int]:
+    return row["kind"], row["seed"], row["case"]
+
+
+def before(folder: Path) -> list[dict[str, Any]]:
+    """Violations of cases that were run again and held: one that does not come back has been seen all the same."""
+    held = {_case(row) for row in noted(folder) if row["ok"]}
+    return [row for row in _rows(folder) if not row["ok"] and _case(row) in held]
 
 
 def table(rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -108,6 +120,11 @@ def write_report(folder: Path, target: Path = REPORT) -> None:
     for row in rows:
         if not row["ok"]:
             said.append(f"- **{row['kind']} {row['case']}** (seed {row['seed']}): {row['violation'][:400]}")
+    for row in before(folder):
+        said.append(
+            f"- {row['kind']} {row['case']} (seed {row['seed']}, commit {row['commit']}) was violated before, and held "
+            f"when it was run again: {row['violation'][:400]}"
+        )
     for name in SECTIONS:
         if (folder / name).is_file():
             said += ["", (folder / name).read_text().strip()]
