@@ -18,7 +18,7 @@ from schemas.trading import TRADING
 
 SEED = 1
 COMMANDS_MAX = 200_000
-"""That facts are made from: a rebuild of what they lead to takes some ten seconds a round."""
+"""Commands that facts are made from, at most: a rebuild of what they lead to takes some ten seconds a round."""
 TOPICS = (TRADING.topic("events"), TRADING.topic("enriched"))
 
 
@@ -26,18 +26,18 @@ def fill_facts(stand: Stand) -> None:
     """Have the facts that `commands` commands of trading lead to, or `COMMANDS_MAX`; kept from one time to the next."""
     commands = min(stand.commands, COMMANDS_MAX)
     manifest = stand.folder / "facts.json"
-    provision(stand.settings, catalog())
+    found = catalog()
+    provision(stand.settings, found)
     counts = json.loads(manifest.read_text()) if manifest.exists() else {}
     now = {topic.name: stand.end(topic.name) for topic in TOPICS}
     if counts == now | {"commands": commands}:
         return
     stand.fresh(TOPICS)
-    found = catalog()
-    found = replace(found, sources=tuple(source for source in found.sources if source.domain in (TRADING, MARKET)))
-    facts = (fact for fact in sample_facts(found, commands, SEED) if fact[0] in TOPICS)
+    trading = replace(found, sources=tuple(s for s in found.sources if s.domain in (TRADING, MARKET)))
+    facts = (fact for fact in sample_facts(trading, commands, SEED) if fact[0] in TOPICS)
     producer = new_producer(stand.settings)
     with Registry(stand.settings.registry) as registry:
-        codec = Codec(registry, catalog().message_types)
+        codec = Codec(registry, found.message_types)
         for number, (topic, event, meta) in enumerate(facts):
             role = "decider" if topic.name == "trading.events" else "enricher"
             key, version, cause = meta.stream.encode(), b"%d" % meta.version, b"sample-%d-%07d" % (SEED, number)

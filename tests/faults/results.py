@@ -59,12 +59,22 @@ def commit() -> str:
 
 def noted(folder: Path) -> list[dict[str, Any]]:
     """Every case's last result."""
+    return _last(_rows(folder))
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
     try:
-        lines = (folder / RESULTS).read_text().splitlines()
+        return [json.loads(line) for line in (folder / RESULTS).read_text().splitlines()]
     except FileNotFoundError:
         return []
-    last = {(row["kind"], row["seed"], row["case"]): row for row in map(json.loads, lines)}
-    return list(last.values())
+
+
+def _case(row: dict[str, Any]) -> tuple[str, int, int]:
+    return row["kind"], row["seed"], row["case"]
+
+
+def _last(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({_case(row): row for row in rows}.values())
 
 
 def table(rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -101,13 +111,21 @@ def _line(what: str, planned: int, rows: list[dict[str, Any]]) -> str:
 
 def write_report(folder: Path, target: Path = REPORT) -> None:
     """Everything that is noted, for people."""
-    rows = noted(folder)
+    ran = _rows(folder)
+    rows = _last(ran)
+    held = {_case(row) for row in rows if row["ok"]}
     dates = sorted({row["date"] for row in rows})
     libraries = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
     said = [HEAD, *table(rows), "", FOOT]
     for row in rows:
         if not row["ok"]:
             said.append(f"- **{row['kind']} {row['case']}** (seed {row['seed']}): {row['violation'][:400]}")
+    for row in ran:  # one that does not come back has been seen all the same
+        if not row["ok"] and _case(row) in held:
+            said.append(
+                f"- {row['kind']} {row['case']} (seed {row['seed']}, commit {row['commit']}) was violated before, and "
+                f"held when it was run again: {row['violation'][:400]}"
+            )
     for name in SECTIONS:
         if (folder / name).is_file():
             said += ["", (folder / name).read_text().strip()]

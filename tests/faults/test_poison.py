@@ -12,9 +12,8 @@ from tests.runtime.harness import seeded
 
 
 def test_poison_stops_nothing_and_nothing_is_lost(tmp_path: Path) -> None:
-    backing: Backing = start_backing(
-        tmp_path / "services", SERVICES
-    )  # of its own: what else is in the topics would be judged
+    # Services of its own: what else is in the topics would be judged.
+    backing: Backing = start_backing(tmp_path / "services", SERVICES)
     try:
         report = run(Settings(**backing.settings()), backing.env, tmp_path / "logs", seeded(), 3000)
     finally:
