@@ -102,6 +102,12 @@ def env_as_settings(env: dict[str, str]) -> dict[str, Any]:
     return {name.removeprefix("ONEFACT_").lower(): value for name, value in env.items()}
 
 
+def settings_as_env(settings: Settings) -> dict[str, str]:
+    """Environment of a program that is to have these settings; what is not set stays unset."""
+    said = settings.model_dump(exclude_none=True)
+    return {f"ONEFACT_{name.upper()}": str(value) for name, value in said.items()}
+
+
 _given: set[int] = set()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -38,6 +39,13 @@ ROLES = ("kept.decider", "kept.enricher", JOURNAL.name, SUMS.name)
 TOPICS = {topic.name: topic for topic in CATALOG.archiver.sources}
 WAIT_S = 60
 ASKED_AT = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def settings(settings: Settings) -> Settings:
+    """The services, with a bucket of its own: a bootstrap is of all that is in it."""
+    place = settings.s3.rpartition("/")[0]
+    return settings.model_copy(update={"s3": f"{place}/whole-{secrets.token_hex(4)}"})
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from projections.market import PRICES
 from projections.replay import replay
 from projections.stores import left_out
 from schemas.market import MARKET_PRICES, PriceQuoted
-from tests.backing import until
+from tests.backing import settings_as_env, until
 from tests.projections.conftest import START, Shop, keep_up
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def _provisioned(settings: Settings) -> bool:
 
 
 def onefact(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {f"ONEFACT_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    env = os.environ | settings_as_env(settings)
     command = [sys.executable, "-m", "deploy.cli", *words]
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -15,7 +15,7 @@ from eventlog.position import Position
 from projections.marks import alone
 from projections.progress import ReplayProgress
 from projections.replay import Paused
-from tests.backing import until
+from tests.backing import settings_as_env, until
 from tests.projections.conftest import Shop
 from tests.projections.shop import SHELF, STOCK
 from tests.projections.test_replay import fill, live, rebuild
@@ -38,7 +38,7 @@ replay("shop_shelf", catalog=CATALOG, workers=int(sys.argv[1]), on_progress=told
 
 def killed_while_building(shop: Shop, workers: int) -> None:
     """A replay of the shelf in a process of its own, killed once it has built something."""
-    env = os.environ | {f"ONEFACT_{name.upper()}": str(v) for name, v in shop.settings.model_dump().items()}
+    env = os.environ | settings_as_env(shop.settings)
     command = [sys.executable, "-c", PROGRAM, str(workers)]
     killed = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
     assert killed.stdout is not None
