@@ -29,6 +29,8 @@ LOOK_S = 0.5
 RETRY_S = 2.0
 CUT_S = 1.0
 """Between two looks whether nothing is under way, at least; more where records wait long to be archived."""
+CLOSE_S = 30.0
+"""Of a look that is under way when the worker ends: it asks Kafka a few times, each with a limit of its own."""
 BATCH_RECORDS_MAX = 4_000
 BUFFER_RECORDS_MAX = 8_000
 """Of one partition: it takes records faster than they are fetched, and has many partitions."""
@@ -46,6 +48,7 @@ class Archive:
         self.schemas = Schemas(self.objects, registry.lookup)
         self.tables = {topic.name: Table(self.objects, topic.name) for topic in role.sources}
         self._cuts: threading.Thread | None = None
+        self._closed = threading.Event()
 
     def prepare(self, role: Archiver) -> None:
         """Tables there, topics described; raises `AnotherTopic` where a topic was made again."""
@@ -61,13 +64,19 @@ class Archive:
 
     def _cut(self, topics: Mapping[str, int]) -> None:
         """Keep finding moments that a cluster can be brought back to."""
-        cutter, pause = Cutter(self.objects, topics), threading.Event()
-        while not pause.wait(max(CUT_S, self.settings.archive_age_s / 4)):
+        cutter = Cutter(self.objects, topics)
+        while not self._closed.wait(max(CUT_S, self.settings.archive_age_s / 4)):
             try:
                 if (cut := cutter.look()) is not None:
                     log.debug("cut", taken_ms=cut.taken_ms)
             except Exception as error:  # noqa: BLE001 - it is looked again; records are archived meanwhile
                 log.warning("no cut", error=f"{type(error).__name__}: {error}")
+
+    def close(self) -> None:
+        """No more cuts. A thread that is in a client's code while the interpreter goes takes the process with it."""
+        self._closed.set()
+        if self._cuts is not None:
+            self._cuts.join(CLOSE_S)
 
     def first(self, topic: str, partition: int) -> int:
         """Where the log begins."""

@@ -207,6 +207,8 @@ class Worker:
             await asyncio.wait_for(asyncio.gather(*(app.stop() for app in self._apps)), DRAIN_S)
         for outside in self._outsides.values():
             await outside.close()
+        if self._archive:
+            await asyncio.to_thread(self._archive.close)
         if self._references:
             self._references.stop()
         if self._producer:
