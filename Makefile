@@ -37,8 +37,8 @@ check: setup  ## style, types, layers; nothing is started
 faults: setup  ## real faults against real services, invariants after each; SEED, KIND, CASES, CASE, JOBS, RESUME, PLANT: tests/faults/__main__.py
 	.venv/bin/python -m tests.faults
 
-faults-archive: setup  ## the same over the archive, compaction, tiers and bootstrap; SEED, CASES, FIRST, PLANTS="name ..." or all
-	.venv/bin/python -m tests.archive.faults
+faults-archive: setup  ## the same over archive, compaction, tiers, bootstrap and rebuilds; SEED, CASES, FIRST, RESUME, PLANTS="name ..." or all
+	REPORT=$${REPORT-tests/archive/faults/REPORT.md} .venv/bin/python -m tests.archive.faults
 
 faults-plants: setup  ## each planted bug alone, until the campaign finds it; SEED, PLANTS="name ..."
 	.venv/bin/python -m tests.faults.plants

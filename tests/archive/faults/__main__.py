@@ -2,11 +2,13 @@
 
     SEED=4711 CASES=300 FIRST=0     SEED repeats a run; CASES from the FIRST on, so that it can be done in parts
     SECONDS=600                     no new case is begun after that
+    RESUME=1                        leave out cases of this seed that RUN has already
+    REPORT=REPORT.md                written in the end from all cases of this seed that RUN has
     PLANTS="name ..." or all        planted bugs instead, each until it is found; see plants/
 
 Each case is a topic and a bucket of its own, an operation, and a fault in the middle of it: a kill at a named point,
 or a store that misbehaves. What must hold (`checks`) is asked after the fault, and after the operation was done again.
-Services are those of ONEFACT_KAFKA, ONEFACT_REGISTRY and ONEFACT_S3, or are started.
+Services are those of ONEFACT_KAFKA, _REGISTRY, _S3, _POSTGRES and _REDIS, or are started.
 Exit code 1 when something did not hold; what was found is in RUN (.faults)/archive.jsonl.
 """
 
@@ -24,6 +26,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.archive.faults import report
 from tests.archive.faults.campaign import Campaign
 from tests.archive.faults.plants._table import PLANTS
 
@@ -46,7 +49,7 @@ def with_services(seed: int) -> int:
     from tests.backing import start_backing
 
     with tempfile.TemporaryDirectory(prefix="onefact-services-") as folder:
-        backing = start_backing(Path(folder), services=("kafka", "registry", "s3"))
+        backing = start_backing(Path(folder), services=("kafka", "registry", "s3", "postgres", "redis"))
         try:
             env = os.environ | backing.env | {"SEED": str(seed)}
             return subprocess.run([sys.executable, "-m", "tests.archive.faults"], env=env, check=False).returncode
@@ -72,24 +75,28 @@ def cases(campaign: Campaign) -> int:
     limit_s = float(os.environ.get("SECONDS") or "inf")
     kept = Path(os.environ.get("RUN") or ".faults")
     kept.mkdir(parents=True, exist_ok=True)
-    began, injected, failed = time.monotonic(), Counter[str](), 0
-    with (kept / "archive.jsonl").open("a") as out:
+    rows, code = kept / "archive.jsonl", report.commit()
+    there = report.rows_of(rows, campaign.seed) if os.environ.get("RESUME") else {}
+    began, injected, failed, done = time.monotonic(), Counter[str](), 0, 0
+    with rows.open("a") as out:
         for number in range(first, first + count):
+            if number in there:
+                continue
             if time.monotonic() - began > limit_s:
-                count = number - first
                 break
             case = campaign.case(number)
             violation = campaign.run(case)
             injected.update(case.injected)
-            failed += violation is not None
-            row = {"number": number, "seed": campaign.seed, "operation": case.operation, "fault": case.said}
-            out.write(json.dumps(row | {"injected": dict(case.injected), "violation": violation}) + "\n")
+            failed, done = failed + (violation is not None), done + 1
+            out.write(json.dumps(case.row | {"seed": campaign.seed, "commit": code, "violation": violation}) + "\n")
             out.flush()
             if violation:
                 print(f"== {number} {case.operation}, {case.said}: {violation}", flush=True)
     faults = ", ".join(f"{count} {kind}" for kind, count in sorted(injected.items()))
-    print(f"{count - failed} of {count} cases held in {time.monotonic() - began:.0f} s; injected: {faults}")
+    print(f"{done - failed} of {done} cases held in {time.monotonic() - began:.0f} s; injected: {faults}")
     print("seconds: " + ", ".join(f"{step} {took:.0f}" for step, took in campaign.seconds.most_common()))
+    if told := os.environ.get("REPORT"):
+        report.write(Path(told), report.rows_of(rows, campaign.seed).values(), campaign.seed)
     return int(failed > 0)
 
 

@@ -21,9 +21,9 @@ from eventlog.errors import OnefactError
 from eventlog.settings import Settings
 from tests.archive import points
 from tests.archive.faults import proxy
-from tests.archive.faults.checks import Violation, check
+from tests.archive.faults.checks import Violation
 from tests.archive.faults.guards import OPERATIONS
-from tests.archive.faults.place import Place, fill, schemas
+from tests.archive.faults.place import Place, schemas
 from tests.archive.faults.plants._table import Planted
 from tests.archive.faults.work import CAMPAIGN, hurry, install_points
 from tests.archive.faulty import FAULTS
@@ -45,6 +45,15 @@ class Case:
     kill: tuple[str, int] | None = None
     store: dict[str, Any] | None = None
     injected: Counter[str] = field(default_factory=Counter)
+    recovered_s: float | None = None
+    """What it took when it was done again, to its end."""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What is kept of it."""
+        kill = self.kill[0] if self.kill else None
+        found = {"number": self.number, "operation": self.operation, "fault": self.said, "kill": kill}
+        return found | {"injected": dict(self.injected), "recovered_s": self.recovered_s}
 
     @property
     def said(self) -> str:
@@ -119,7 +128,7 @@ class Campaign:
             self._ids = self._child(place, lambda: schemas(place.settings))[1]
 
         def prepare() -> None:
-            fill(place, seed, self._ids)
+            OPERATIONS[operation].fill(place, seed, self._ids)
             for step in OPERATIONS[operation].before:
                 step(place)
 
@@ -154,9 +163,11 @@ class Campaign:
             _plant(plant)
             operation(place)
 
+        began = time.monotonic()
         status, _, error = self._child(place, recover, "again")
         if status != DONE:
             raise Violation("A6", f"done again: {error}")
+        case.recovered_s = round(time.monotonic() - began, 3)
         self._check(place, case.operation, ended=True)
         return None
 
@@ -173,7 +184,7 @@ class Campaign:
         folder.mkdir()
         settings = Settings()
         bucket = f"{settings.s3.rpartition('/')[0]}/faults-{own}"
-        return Place(settings.model_copy(update={"s3": bucket}), f"{operation}.{own}", folder)
+        return Place(settings.model_copy(update={"s3": bucket, "home": folder}), f"{operation}.{own}", folder)
 
     def _proxied_bucket(self, place: Place) -> str:
         return f"{self._proxied.rpartition('/')[0]}/{place.settings.s3.rpartition('/')[2]}"
@@ -203,7 +214,7 @@ class Campaign:
 
 def _load() -> None:
     """Have what every child needs in memory: libraries that are imported late, and S3's description of itself."""
-    for name in ("boto3", "deltalake.transaction", "pyarrow.compute", "pyarrow.parquet"):
+    for name in ("boto3", "deltalake.transaction", "psycopg", "pyarrow.compute", "pyarrow.parquet", "redis"):
         importlib.import_module(name)
     import boto3
 
@@ -235,7 +246,7 @@ def _counted(operation: str, place: Place) -> Counter[str]:
 
 def _checked(place: Place, operation: str, *, ended: bool) -> tuple[str, str] | None:
     try:
-        check(place, operation, ended=ended)
+        OPERATIONS[operation].check(place, operation, ended=ended)
     except Violation as violation:
         return violation.invariant, str(violation).partition(": ")[2]
     return None

@@ -20,6 +20,9 @@ MEANINGS = {
     "A4": "nothing was given up that was not told before",
     "A5": "the schemas of what is archived are archived",
     "A6": "done again, it comes to its end",
+    "A7": "the live model is what the facts come to, row by row, whatever is done beside it",
+    "A8": "no version is left but the live one and the one before",
+    "A9": "what is read as of a point is what the facts before it come to",
 }
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka.admin import AdminClient
 
@@ -24,7 +24,9 @@ from eventlog.upkeep import compact, tiers
 from eventlog.upkeep.policy import Policy, TopicPolicy
 from eventlog.upkeep.quiet import quiet_ends
 from eventlog.upkeep.rewind import rewind
-from tests.archive.faults.place import Place
+from tests.archive.faults import rebuilds
+from tests.archive.faults.checks import check
+from tests.archive.faults.place import Place, fill
 from tests.archive.points import around
 from tests.archive.test_sink import contents
 
@@ -169,12 +171,24 @@ def lose(place: Place) -> None:
     admin.delete_topics([place.topic])[place.topic].result()
 
 
+class Check(Protocol):
+    """Raises `Violation`."""
+
+    def __call__(self, place: Place, operation: str, *, ended: bool) -> None: ...
+
+
 @dataclass(frozen=True)
 class Operation:
     """What is there before, and what is done then."""
 
     run: Callable[[Place], None]
     before: tuple[Callable[[Place], None], ...] = ()
+    fill: Callable[[Place, int, Sequence[int]], None] = fill
+    check: Check = check
+
+
+def _of_models(run: Callable[[Place], None], *before: Callable[[Place], None]) -> Operation:
+    return Operation(run, before, rebuilds.fill, rebuilds.check)
 
 
 CAMPAIGN: Mapping[str, Operation] = {
@@ -189,6 +203,11 @@ CAMPAIGN: Mapping[str, Operation] = {
     "two": Operation(two),
     "swept": Operation(swept_meanwhile),
     "read": Operation(read, (archive, COMPACT, FORGET, FREEZE)),
+    "replay": _of_models(rebuilds.rebuilt(1)),
+    "replay_apart": _of_models(rebuilds.rebuilt(2)),
+    "replay_again": _of_models(rebuilds.rebuilt(1), rebuilds.rebuilt(1), rebuilds.grow),
+    "rollback": _of_models(rebuilds.taken_back, rebuilds.rebuilt(1), rebuilds.grow),
+    "checkpoint": _of_models(rebuilds.kept_at_points),
 }
 
 
@@ -207,6 +226,7 @@ def install_points() -> None:
     around(Refill, "write", "before write", "after write")
     around(meta, "succeed_topic", "before succeed", "after succeed")
     around(past, "fetch", "before fetch", "after fetch")
+    rebuilds.install_points()
 
 
 def hurry() -> None:
