@@ -30,7 +30,7 @@ def test_every_bug_is_looked_for() -> None:
     for name, planted in PLANTS.items():
         assert what(name), name
         assert planted.numbers, name
-        assert planted.kind == POISON or max(planted.numbers) < KINDS[planted.kind].cases, name
+        assert planted.kind == POISON or planted.numbers[0] < KINDS[planted.kind].cases, name
 
 
 @pytest.mark.parametrize("name", MODULES)

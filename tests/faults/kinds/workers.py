@@ -16,7 +16,7 @@ def place_of(number: int) -> tuple[str, str] | None:
 
 
 def stopped_at(number: int) -> tuple[str, str] | None:
-    """Point, and role or model, of a case of `zombie`; None for a random moment. 40 cases come by every place."""
+    """Point, and role or model, of a case of `zombie`; None for a random moment. 40 cases come by all of them."""
     return STOPS[(number - number // 4 - 1) * STOPS_STRIDE % len(STOPS)] if number % 4 else None
 
 
@@ -91,9 +91,9 @@ def zombie(case: Case) -> None:
         case.publish(case.commands(200, 500))
         time.sleep(max(0.0, stopped + SESSION_S + rng.uniform(1, 4) - time.monotonic()))
         case.settle(stopped)  # the others took over, while it sleeps
-        more = case.commands(500, 1000)
-        case.start_publishing(more, 1.0)
-        time.sleep(rng.uniform(0.0, 0.8))
+        more = case.commands(1000, 1500)
+        case.start_publishing(more, 3.0)
+        time.sleep(rng.uniform(0.3, 2.0))  # it wakes while the others write
     finally:
         stand.workers.signal(victim, signal.SIGCONT)
     woken = time.monotonic()
