@@ -11,8 +11,9 @@ from tests.faults.kinds import KINDS, state_of
 from tests.faults.kinds.places import PROCESSORS
 from tests.faults.kinds.workers import place_of, stopped_at
 
-POISON = "poison"
-"""The kind that is a campaign of its own; its cases are seeds."""
+POISON, SAGA = "poison", "saga"
+CAMPAIGNS = (POISON, SAGA)
+"""Kinds that are campaigns of their own; their cases are seeds."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Planted:
     @property
     def state(self) -> str:
         """Where the processors keep theirs."""
-        return "memory" if self.kind == POISON else state_of(self.kind, self.numbers[0])
+        return "memory" if self.kind in CAMPAIGNS else state_of(self.kind, self.numbers[0])
 
 
 def what(name: str) -> str:
@@ -60,6 +61,11 @@ def _woken(invariants: str, model: str) -> Planted:
     """
     place = ("before_store_write", model)
     return Planted("zombie", [n for n in range(160) if stopped_at(n) == place], frozenset(invariants.split()))
+
+
+def _saga(wrong: str) -> Planted:
+    """Orders, kills and a rough provider; one of these must be wrong first."""
+    return Planted(SAGA, (1, 2, 3), frozenset(wrong.split()))
 
 
 _DECIDER = PROCESSORS[:1]
@@ -99,5 +105,12 @@ PLANTS: Mapping[str, Planted] = {
     "disk_tail_not_read": _killed("I2 I5", "after_commit", state="rocksdb"),
     # What cannot be read
     "letters_dropped": Planted(POISON, (1, 2), frozenset({"I5"})),
+    # Orders and their saga
+    "saga_charged_again": _saga("money"),
+    "saga_late_charge_kept": _saga("money"),
+    "saga_late_line_kept": _saga("stock"),
+    "saga_state_not_kept": _saga("ends stock money sent"),
+    "saga_calls_not_kept": _saga("ends stock money"),
+    "saga_inbox_without_position": _saga("inbox"),
 }
 """By module."""
