@@ -22,6 +22,11 @@ COMMANDS_MAX = 200_000
 TOPICS = (TRADING.topic("events"), TRADING.topic("enriched"))
 
 
+def load_of_facts(commands: int) -> str:
+    """What a contest works on, that reads these facts."""
+    return f"the facts of {min(commands, COMMANDS_MAX):,} commands"
+
+
 def fill_facts(stand: Stand) -> None:
     """Have the facts that `commands` commands of trading lead to, or `COMMANDS_MAX`; kept from one time to the next."""
     commands = min(stand.commands, COMMANDS_MAX)

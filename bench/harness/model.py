@@ -44,6 +44,16 @@ class Contestant(Protocol):
         ...
 
 
+class Ready:
+    """A contestant, or a part of one, that needs nothing that is not there, and nothing beforehand."""
+
+    def missing(self) -> str | None:
+        return None
+
+    def prepare(self, stand: Stand) -> None:
+        pass
+
+
 Runs = Mapping[str, Run]
 """One round: the run of every contestant, by name."""
 
@@ -89,6 +99,8 @@ class Contest:
     rows: Sequence[Row]
     prepare: Callable[[Stand], None] = field(default=lambda _: None)
     """Before the first round: fill topics, make tables."""
+    load: Callable[[int], str] = field(default=lambda commands: f"{commands:,} commands")
+    """What there is to work on, in words, when so many commands are asked for."""
 
 
 def ratio(name: str, what: str, over: str, under: str, *, at_least: float | None = None, figure: str = "rate",

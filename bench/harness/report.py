@@ -26,14 +26,14 @@ def keep(documents: Iterable[Document], folder: Path) -> None:
     path = folder / "results.json"
     kept: dict[str, Document] = json.loads(path.read_text()) if path.exists() else {}
     kept |= {document["contest"]: document for document in documents}
-    path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+    path.write_text(json.dumps(kept, indent=1) + "\n")
     (folder / "RESULTS.md").write_text(HEAD + "".join(_section(kept[name]) for name in sorted(kept)))
 
 
 def show(documents: Iterable[Document], console: Console) -> None:
     """Print what came of it."""
     for document in documents:
-        title = f"{document['contest']}: {document['commands']:,} commands, {document['pairs']} pairs"
+        title = f"{document['contest']}: {document['load']}, {document['pairs']} pairs"
         table = Table("what", "median", "lowest", "highest", "target", "", title=title, title_justify="left")
         for row in document["rows"]:
             table.add_row(*_cells(row))
@@ -60,7 +60,7 @@ def _section(document: Document) -> str:
         f"\n## {document['contest']}",
         document["what"],
         "",
-        f"{document['began']}; {document['commands']:,} commands, {document['pairs']} pairs; {where}; {versions}.",
+        f"{document['began']}; {document['load']}, {document['pairs']} pairs; {where}; {versions}.",
         "",
         "| what | median | lowest | highest | target | |",
         "|---|---|---|---|---|---|",

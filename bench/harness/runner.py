@@ -56,6 +56,7 @@ class Result:
             "what": self.contest.what,
             "began": self.began.isoformat(timespec="seconds"),
             "commands": self.commands,
+            "load": self.contest.load(self.commands),
             "pairs": len(self.rounds),
             "machine": machine() | {"load_before": self.load_before},
             "failures": self.failures,

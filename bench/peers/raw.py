@@ -13,7 +13,7 @@ from typing import Any
 import fastavro
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.harness.model import Run
+from bench.harness.model import Ready, Run
 from bench.harness.stand import BenchError, Stand
 from eventlog.registry import Registry
 from eventlog.topics import Topic
@@ -24,7 +24,7 @@ TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
-class RawConsume:
+class RawConsume(Ready):
     """`Consumer.consume(10000)` over the whole topic in this very process; `decode` with fastavro too."""
 
     name: str
@@ -35,12 +35,6 @@ class RawConsume:
     def what(self) -> str:
         decoded = f"decoded with fastavro {version('fastavro')}" if self.decode else "not decoded"
         return f"confluent-kafka {version('confluent-kafka')}, `consume({BATCH})` of {self.topic.name}, {decoded}"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         """The clock starts with the first batch, whose records do not count."""

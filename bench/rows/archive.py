@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import psutil
 from confluent_kafka import Producer
 
-from bench.harness.facts import fill_facts
-from bench.harness.model import Contest, Run, Target, figure, ratio
+from bench.harness.facts import fill_facts, load_of_facts
+from bench.harness.model import Contest, Ready, Run, Target, figure, ratio
 from bench.harness.stand import BenchError, Stand, until
 from bench.harness.worker import WorkerProcess
 from bench.peers.raw import RawConsume
@@ -88,7 +88,7 @@ def _segment_bytes(stand: Stand, topic: str) -> int:
 
 
 @dataclass(frozen=True)
-class Write:
+class Write(Ready):
     """A worker of the role `archiver` that begins at the start of the log."""
 
     name: str = "archive"
@@ -96,12 +96,6 @@ class Write:
     @property
     def what(self) -> str:
         return f"`onefact worker archiver` from the log's begin, {EVENTS.name} watched; files to the local S3"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         settings = _bucket(stand, f"bench-{int(time.time())}-{number}")
@@ -138,7 +132,7 @@ def _position(table: Table) -> int:
 
 
 @dataclass(frozen=True)
-class Prove:
+class Prove(Ready):
     """Ranges and digests of every file, then the sizes once it is compacted."""
 
     name: str = "verify"
@@ -146,12 +140,6 @@ class Prove:
     @property
     def what(self) -> str:
         return "`onefact archive verify --archive-only`: every file read, its SHA-256 and its offsets checked"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         objects = Objects(_archived(stand))
@@ -244,4 +232,5 @@ CONTEST = Contest(
               "ledger-from-kafka", at_least=1.2),
     ),
     prepare=prepare,
+    load=load_of_facts,
 )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any, LiteralString
 import psycopg
 import redis
 
-from bench.harness.model import Contest, Row, Run, figure, ratio
+from bench.harness.model import Contest, Ready, Row, Run, figure, ratio
 from bench.harness.stand import BenchError, Stand
 from eventlog.codec import Codec
 from eventlog.discovery import catalog
@@ -43,17 +43,11 @@ def orders(count: int) -> Iterator[BuyStock]:
 
 
 @dataclass(frozen=True)
-class Publishing:
+class Publishing(Ready):
     """`Publisher.send` of typed commands: made, checked, encoded, with all headers and a receipt each."""
 
     name: str = "publisher"
     what: str = f"`Publisher.send` of {PUBLISHED:,} typed commands and `flush`, one thread"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         stand.fresh([TRADING.topic("commands")])
@@ -69,7 +63,7 @@ class Publishing:
 
 
 @dataclass(frozen=True)
-class BareProducer:
+class BareProducer(Ready):
     """confluent-kafka's producer with the product's settings; keys, values and headers were made before."""
 
     name: str
@@ -79,12 +73,6 @@ class BareProducer:
     def what(self) -> str:
         how = "the same headers, made before" if self.headers else "no headers"
         return f"confluent-kafka `produce` of {PUBLISHED:,} values encoded before, {how}, and `flush`; same settings"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         stand.fresh([TRADING.topic("commands")])
@@ -155,18 +143,12 @@ def fill_rows(stand: Stand) -> None:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Reading(Ready):
     """One key after another, one thread, one connection: through `Reader.read`, or asked of the driver itself."""
 
     name: str
     what: str
     connect: Callable[[Stand, ExitStack], Callable[[str], Any]]
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         with ExitStack() as stack:
@@ -253,4 +235,5 @@ CONTEST = Contest(
         *_latest("player-cards", "one player's cards", "read-player-cards", "select-player-cards"),
     ),
     prepare=fill_rows,
+    load=lambda _: f"{PUBLISHED:,} commands, {READS:,} reads",
 )  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from bench.harness.meter import watch
-from bench.harness.model import Contest, Run, ratio
+from bench.harness.model import Contest, Ready, Run, ratio
 from bench.harness.outputs import check
 from bench.harness.stand import Stand
 from bench.harness.worker import WorkerProcess
@@ -28,7 +28,7 @@ OUTPUTS = (TRADING.topic("events"), TRADING.topic("rejections"), TRADING.topic("
 
 
 @dataclass(frozen=True)
-class Onefact:
+class Onefact(Ready):
     """The product: `onefact worker trading.decider`, so many processes of it."""
 
     name: str
@@ -38,12 +38,6 @@ class Onefact:
     def what(self) -> str:
         count = "one process" if self.processes == 1 else f"{self.processes} processes"
         return f"onefact {version('onefact')}, `onefact worker trading.decider` as shipped, {count}"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         return decided(stand, self.name, self.processes)

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import redis
 
-from bench.harness.model import Contest, Run, Target, figure
+from bench.harness.model import Contest, Ready, Run, Target, figure
 from bench.harness.stand import Stand, until
 from bench.harness.worker import WorkerProcess
 from eventlog.discovery import catalog
@@ -58,7 +58,7 @@ def _look(probes: Probes, find: Callable[[list[str]], Iterable[str]], stop: thre
 
 
 @dataclass(frozen=True)
-class Live:
+class Live(Ready):
     """The product as `onefact up` runs it: a process of processors, a process of projections."""
 
     name: str = "onefact"
@@ -66,12 +66,6 @@ class Live:
         f"`onefact worker processors` and `onefact worker projections` as shipped; {RATE:,} commands/s for {SECONDS} s "
         f"by `Publisher`, one in {PROBE_EVERY} is looked for every {LOOK_S * 1000:g} ms in each store"
     )
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         _empty(stand)
@@ -175,4 +169,5 @@ CONTEST = Contest(
         for store, shown in (("postgres", "Postgres (ledger)"), ("redis", "Redis (portfolio)"))
         for percentile, limit in (("p50", 50.0), ("p99", 250.0))
     ),
+    load=lambda _: f"{RATE * (WARM_S + SECONDS):,} commands",
 )  # fmt: skip

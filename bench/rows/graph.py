@@ -18,7 +18,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from bench.harness.model import Contest, Run, Target, figure, ratio
+from bench.harness.model import Contest, Ready, Run, Target, figure, ratio
 from bench.harness.stand import BenchError, Stand
 from eventlog.collector import seldom_meanwhile
 from eventlog.envelope import Meta
@@ -83,8 +83,12 @@ def batches(made: Sequence[Fact]) -> Iterator[Sequence[Fact]]:
         yield made[at : at + BATCH_RECORDS]
 
 
+def how_many(commands: int) -> int:
+    return min(ORDERS, max(1_000, commands // 10))
+
+
 def orders_of(stand: Stand) -> Sequence[Fact]:
-    return facts(min(ORDERS, max(1_000, stand.commands // 10)))
+    return facts(how_many(stand.commands))
 
 
 @contextmanager
@@ -122,7 +126,7 @@ def check(store: Neo4jStore, version: int, made: Sequence[Fact]) -> int:
 
 
 @dataclass(frozen=True)
-class Bare:
+class Bare(Ready):
     """The driver alone: rows made before, no position, nothing compared."""
 
     name: str = "bare-unwind"
@@ -130,12 +134,6 @@ class Bare:
     @property
     def what(self) -> str:
         return f"the driver alone: an UNWIND for each label and one for the edges, {BATCH_RECORDS} orders a transaction"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         made = orders_of(stand)
@@ -170,7 +168,7 @@ class Bare:
 
 
 @dataclass(frozen=True)
-class Sink:
+class Sink(Ready):
     """The product: facts folded, coalesced, written with their position, which is compared."""
 
     name: str
@@ -180,12 +178,6 @@ class Sink:
     def what(self) -> str:
         many = "one partition" if self.partitions == 1 else f"{self.partitions} partitions at once"
         return f"the projection's fold and its sink, position and fence in each transaction, {many}"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         made = orders_of(stand)
@@ -202,7 +194,7 @@ class Sink:
 
 
 @dataclass(frozen=True)
-class Answers:
+class Answers(Ready):
     """Questions one after the other, of customers and products drawn from the orders."""
 
     name: str = "answers"
@@ -210,12 +202,6 @@ class Answers:
     @property
     def what(self) -> str:
         return f"{ASKED} questions of each kind, one at a time, after {WARMING} of each that are not counted"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         made, draw = orders_of(stand), Random(number)
@@ -260,4 +246,5 @@ CONTEST = Contest(
         figure("similar-p95", "similar, p95", "answers", "similar_p95", "ms"),
         figure("bought-together-p95", "bought-together, p95", "answers", "bought-together_p95", "ms"),
     ),
+    load=lambda commands: f"{how_many(commands):,} orders",
 )  # fmt: skip

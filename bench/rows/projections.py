@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from bench.harness.facts import fill_facts
-from bench.harness.model import Contest, Run, ratio
+from bench.harness.facts import fill_facts, load_of_facts
+from bench.harness.model import Contest, Ready, Run, ratio
 from bench.harness.stand import BenchError, Stand
 from bench.peers.raw import RawConsume
 from eventlog.codec import Codec
@@ -36,7 +36,7 @@ SETS, PIPELINE = 2_000_000, 16
 
 
 @dataclass(frozen=True)
-class RebuildModel:
+class RebuildModel(Ready):
     """The product: what `onefact replay MODEL` does to build a version, up to the comparison with the live one."""
 
     name: str
@@ -47,12 +47,6 @@ class RebuildModel:
     def what(self) -> str:
         how = "" if self.with_offset else ", its position not written and not compared"
         return f"rebuild of {self.model} as `onefact replay` builds it, one process{how}"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def reader(self, stand: Stand) -> LogReader:
         """Where the facts are read from."""
@@ -157,4 +151,5 @@ CONTEST = Contest(
               "portfolio", "redis-benchmark", at_least=0.25),
     ),
     prepare=fill_facts,
+    load=load_of_facts,
 )  # fmt: skip

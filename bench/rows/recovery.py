@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from bench.harness.meter import watch
-from bench.harness.model import Contest, Run, Target, figure
+from bench.harness.model import Contest, Ready, Run, Target, figure
 from bench.harness.stand import BenchError, Stand, until
 from bench.harness.worker import WorkerProcess
 from bench.rows.decider import COMMANDS, OUTPUTS
@@ -33,7 +33,7 @@ def prepare(stand: Stand) -> None:
 
 
 @dataclass(frozen=True)
-class Recovery:
+class Recovery(Ready):
     """A worker that is started with an empty memory, and killed when it is ready."""
 
     name: str = "recovery"
@@ -44,12 +44,6 @@ class Recovery:
             f"onefact {version('onefact')}, `onefact worker trading.decider`, state in memory: from the beginning of "
             "the first partition's recovery to the end of the last one's, all partitions at once, as its log says"
         )
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         with LogReader(stand.settings) as reader:

@@ -24,7 +24,7 @@ import msgspec
 import psutil
 from confluent_kafka import Producer
 
-from bench.harness.model import Contest, Run, Target, figure
+from bench.harness.model import Contest, Ready, Run, Target, figure
 from bench.harness.stand import ROOT, BenchError, Stand
 from eventlog.codec import Codec
 from eventlog.discovery import catalog
@@ -135,7 +135,7 @@ def _child(settings: Settings) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Recovery:
+class Recovery(Ready):
     """A new owner of every partition, with its state in memory, on an empty disk, or on the disk it had before."""
 
     name: str
@@ -146,12 +146,6 @@ class Recovery:
     def what(self) -> str:
         disk = ", its state on disk from before" if self.keep else ""
         return f"onefact's decider of trading, state_store {self.kind}{disk}, all partitions in one process"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         env = stand.env()

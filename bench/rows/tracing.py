@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from bench.harness.model import Contest, Run, ratio
+from bench.harness.model import Contest, Ready, Run, ratio
 from bench.harness.process import Process
 from bench.harness.stand import ROOT, Stand, until
 from bench.rows.decider import COMMANDS, decided
@@ -23,7 +23,7 @@ while True:
 
 
 @dataclass(frozen=True)
-class Traced:
+class Traced(Ready):
     """The product's decider; every command has a `traceparent`, and one in a hundred of them asks to be recorded."""
 
     name: str
@@ -33,12 +33,6 @@ class Traced:
     def what(self) -> str:
         how = "on" if self.tracing else "off"
         return f"onefact {version('onefact')}, `onefact worker trading.decider`, tracing {how}"
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, stand: Stand) -> None:
-        pass
 
     def run(self, stand: Stand, number: int) -> Run:
         stand.shared.pop("outputs", None)  # facts name their spans, so that no two runs write the same

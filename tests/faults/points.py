@@ -32,6 +32,8 @@ KAFKA_POINTS = (
 )
 STORE_POINTS = ("before_store_write", "after_store_write", "before_store_commit", "after_store_commit")
 HOLD_S_MAX = 60.0
+STRUCK_S = 0.1
+"""A signal to a process may reach another thread first; the one at the point waits, and does not pass it meanwhile."""
 
 _folder = Path(os.environ.get("ONEFACT_TEST_POINTS", "."))
 _passages: Counter[str] = Counter()
@@ -65,8 +67,10 @@ def act(order: dict[str, Any]) -> None:
     match order["action"]:
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(STRUCK_S)
         case "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(STRUCK_S)
         case "hold":  # this thread alone, until the campaign has done what it wanted
             deadline = time.monotonic() + HOLD_S_MAX
             while taken.exists() and time.monotonic() < deadline:

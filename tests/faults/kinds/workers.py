@@ -6,13 +6,18 @@ import signal
 import time
 
 from tests.faults.case import Case
-from tests.faults.kinds.places import NOT_TAKEN_S, PLACES, PROCESSORS, SESSION_S
+from tests.faults.kinds.places import NOT_TAKEN_S, PLACES, PROCESSORS, SESSION_S, STOPS, STOPS_STRIDE
 from tests.faults.stand import WORKERS
 
 
 def place_of(number: int) -> tuple[str, str] | None:
     """Point, and role or model, of a case of `kill`; None for a random moment."""
     return PLACES[(number - number // 3 - 1) % len(PLACES)] if number % 3 else None
+
+
+def stopped_at(number: int) -> tuple[str, str] | None:
+    """Point, and role or model, of a case of `zombie`; None for a random moment. 40 cases come by all of them."""
+    return STOPS[(number - number // 4 - 1) * STOPS_STRIDE % len(STOPS)] if number % 4 else None
 
 
 def kill(case: Case) -> None:
@@ -67,16 +72,16 @@ def zombie(case: Case) -> None:
     stand, rng = case.stand, case.rng
     load = case.commands(1000, 2000)
     victim = None
-    if case.number % 4:
-        point, role = PLACES[rng.randrange(len(PLACES))]
+    if place := stopped_at(case.number):
+        point, role = place
         case.notes["at"] = f"{point} of {role}"
-        order = stand.orders.give(point, role, rng.randint(1, 3), "stop")
-        case.start_publishing(load, 1.5)
+        order = stand.orders.give(point, role, rng.randint(4, 8), "stop")  # the first few have little in hand
+        case.start_publishing(load, 3.0)
         taken = stand.orders.wait(order, NOT_TAKEN_S)
         victim = stand.name_of(taken.pid) if taken else None
     else:
-        case.start_publishing(load, 1.5)
-        time.sleep(rng.uniform(0.1, 1.5))
+        case.start_publishing(load, 3.0)
+        time.sleep(rng.uniform(0.1, 3.0))
     if victim is None:
         victim = rng.choice(WORKERS)
         case.notes["at"] = f"random moment, worker {victim}"
@@ -86,9 +91,9 @@ def zombie(case: Case) -> None:
         case.publish(case.commands(200, 500))
         time.sleep(max(0.0, stopped + SESSION_S + rng.uniform(1, 4) - time.monotonic()))
         case.settle(stopped)  # the others took over, while it sleeps
-        more = case.commands(500, 1000)
-        case.start_publishing(more, 1.0)
-        time.sleep(rng.uniform(0.0, 0.8))
+        more = case.commands(1000, 1500)
+        case.start_publishing(more, 3.0)
+        time.sleep(rng.uniform(0.3, 2.0))  # it wakes while the others write
     finally:
         stand.workers.signal(victim, signal.SIGCONT)
     woken = time.monotonic()

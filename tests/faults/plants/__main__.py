@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 
 from tests.backing import start_backing
 from tests.faults.__main__ import run_case
-from tests.faults.plants._table import PLANTS, POISON, Planted, what
+from tests.faults.plants._table import PLANTS, POISON, SAGA, Planted, what
 from tests.faults.results import RESULTS, commit, write_report
 from tests.faults.stand import Stand
 
 KEPT = "plants.jsonl"
 POISON_RECORDS = 2000
+ORDERS, KILLS = 60, 10
+"""Of a campaign over the saga."""
 
 
 class Found(NamedTuple):
@@ -86,6 +88,10 @@ def attempts(folder: Path, place: Path, name: str, planted: Planted, seed: int) 
         for number in planted.numbers:
             yield poison(place / str(number), name, seed + number)
         return
+    if planted.kind == SAGA:
+        for number in planted.numbers:
+            yield saga(place / str(number), name, seed + number)
+        return
     place.mkdir(parents=True, exist_ok=True)
     stand = Stand(place, planted.state, name)
     try:
@@ -114,6 +120,17 @@ def poison(place: Path, name: str, seed: int) -> Found | None:
     finally:
         backing.stop()
     return None
+
+
+def saga(place: Path, name: str, seed: int) -> Found | None:
+    from tests.faults.saga.campaign import Run
+
+    backing = start_backing(place / "services")
+    try:
+        wrong = Run(backing, place / "run", random.Random(seed), ORDERS, KILLS, rough=True, plant=name).go()
+    finally:
+        backing.stop()
+    return Found("; ".join(wrong[:3]), seed) if wrong else None
 
 
 def write_section(folder: Path) -> None:

@@ -67,6 +67,8 @@ class Run:
     away_s: float = AWAY_S
     """Of a rough provider."""
     deadlines: str = DEADLINES
+    plant: str = ""
+    """A bug of `tests.faults.plants` in the workers."""
     notes: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -106,7 +108,7 @@ class Run:
         told = {"URL": self.provider.url, "PAUSE_S": "1", "DEADLINE_S": "2", "RATE": "1000"}
         env = self.backing.env | {f"ONEFACT_PAYMENTS_{name}": value for name, value in told.items()}
         own = {"ONEFACT_TEST_POINTS": str(self.points.folder), "ONEFACT_HOME": str(self.folder / "home")}
-        return env | own | {"ONEFACT_DEADLINES": self.deadlines}
+        return env | own | {"ONEFACT_DEADLINES": self.deadlines, "ONEFACT_TEST_PLANT": self.plant}
 
     def _trade(self, codec: Codec, workers: Workers) -> None:
         """Publish and kill side by side."""

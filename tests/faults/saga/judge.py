@@ -51,17 +51,18 @@ class Judge:
         return bool(self._table(self._ends()))
 
     def wrong(self, books: dict[str, list[dict[str, Any]]]) -> list[str]:
-        """Sentences, none where every invariant holds."""
+        """Sentences that begin with what is wrong (`ends`, `stock`, ...), none where every invariant holds."""
         orders = self._ends()
         confirmed = {order for order, kind in orders.items() if kind == "confirmed"}
-        return [
-            *self._unended(orders),
-            *self._stock(confirmed),
-            *self._money(confirmed, books),
-            *self._inbox(),
-            *self._sent(),
-            *self._table(orders),
-        ]
+        found = {
+            "ends": self._unended(orders),
+            "stock": self._stock(confirmed),
+            "money": self._money(confirmed, books),
+            "inbox": self._inbox(),
+            "sent": self._sent(),
+            "table": self._table(orders),
+        }
+        return [f"{what}: {sentence}" for what, sentences in found.items() for sentence in sentences]
 
     def _ends(self) -> dict[str, str]:
         ends: dict[str, list[str]] = {order: [] for order in self._market.orders}
@@ -109,7 +110,7 @@ class Judge:
         theirs = Counter((c["order_id"], Decimal(c["amount"]), "PaymentCharged") for c in approved)
         theirs += Counter((r["order_id"], Decimal(r["amount"]), "PaymentRefunded") for r in refunded)
         if ours != theirs:
-            wrong.append(f"payments: only ours {ours - theirs}, only theirs {theirs - ours}")
+            wrong.append(f"only ours {ours - theirs}, only theirs {theirs - ours}")
         return wrong
 
     def _inbox(self) -> list[str]:
@@ -122,7 +123,7 @@ class Judge:
                 if key is not None and key.startswith(f"{self._mark}-"):
                     expected[f"{key} {meta.type} {meta.id}"] += 1
         found = Counter(f"{meta.stream} {meta.type} {meta.id}" for _, _, meta in self.read(SAGA.source))
-        return [] if found == expected else [f"inbox: missing {expected - found}, too many {found - expected}"]
+        return [] if found == expected else [f"missing {expected - found}, too many {found - expected}"]
 
     def _sent(self) -> list[str]:
         """Each step was sent once, and versions of the saga's facts have no gap."""
@@ -131,7 +132,7 @@ class Judge:
             sent = Counter((record.key, meta.id) for record, _, meta in self.read(domain.topic("commands")))
             again = [place for place, n in sent.items() if n > 1 and place[1].startswith("fulfilment/")]
             if again:
-                wrong.append(f"sent more than once: {again[:3]}")
+                wrong.append(f"more than once {again[:3]}")
         versions: dict[str, int] = {}
         for _, _, meta in self.read(FULFILMENT.topic("events")):
             if meta.version != versions.get(meta.stream, 0) + 1:
