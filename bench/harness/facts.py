@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from bench.harness.stand import BenchError, Stand
@@ -11,7 +12,7 @@ from eventlog.discovery import catalog
 from eventlog.envelope import Headers, time_text
 from eventlog.provision import provision
 from eventlog.registry import Registry
-from eventlog.testing import sample_facts
+from eventlog.testing import Fact, sample_facts
 from producers._producer import new_producer
 from schemas.market import MARKET
 from schemas.trading import TRADING
@@ -31,18 +32,29 @@ def fill_facts(stand: Stand) -> None:
     """Have the facts that `commands` commands of trading lead to, or `COMMANDS_MAX`; kept from one time to the next."""
     commands = min(stand.commands, COMMANDS_MAX)
     manifest = stand.folder / "facts.json"
-    found = catalog()
-    provision(stand.settings, found)
+    provision(stand.settings, catalog())
     counts = json.loads(manifest.read_text()) if manifest.exists() else {}
     now = {topic.name: stand.end(topic.name) for topic in TOPICS}
     if counts == now | {"commands": commands}:
         return
     stand.fresh(TOPICS)
+    produce_facts(stand, facts_of(commands))
+    ends = {topic.name: stand.end(topic.name) for topic in TOPICS}
+    manifest.write_text(json.dumps(ends | {"commands": commands}))
+
+
+def facts_of(commands: int) -> Iterator[Fact]:
+    """Facts of a sample of trading, as deciders and enrichers make them."""
+    found = catalog()
     trading = replace(found, sources=tuple(s for s in found.sources if s.domain in (TRADING, MARKET)))
-    facts = (fact for fact in sample_facts(trading, commands, SEED) if fact[0] in TOPICS)
+    return (fact for fact in sample_facts(trading, commands, SEED) if fact[0] in TOPICS)
+
+
+def produce_facts(stand: Stand, facts: Iterable[Fact]) -> None:
+    """Append facts with the headers that a decider, or an enricher, gives them."""
     producer = new_producer(stand.settings)
     with Registry(stand.settings.registry) as registry:
-        codec = Codec(registry, found.message_types)
+        codec = Codec(registry, catalog().message_types)
         for number, (topic, event, meta) in enumerate(facts):
             role = "decider" if topic.name == "trading.events" else "enricher"
             key, version, cause = meta.stream.encode(), b"%d" % meta.version, b"sample-%d-%07d" % (SEED, number)
@@ -68,5 +80,3 @@ def fill_facts(stand: Stand) -> None:
                 producer.poll(0)
     if left := producer.flush(60):
         raise BenchError(f"{left} facts were not taken by the broker")
-    ends = {topic.name: stand.end(topic.name) for topic in TOPICS}
-    manifest.write_text(json.dumps(ends | {"commands": commands}))

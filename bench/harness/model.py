@@ -101,6 +101,8 @@ class Contest:
     """Before the first round: fill topics, make tables."""
     load: Callable[[int], str] = field(default=lambda commands: f"{commands:,} commands")
     """What there is to work on, in words, when so many commands are asked for."""
+    rounds_max: int | None = None
+    """Where a round takes long and compares nothing."""
 
 
 def ratio(name: str, what: str, over: str, under: str, *, at_least: float | None = None, figure: str = "rate",

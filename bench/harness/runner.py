@@ -101,7 +101,7 @@ def run_contest(
         for contestant in chosen:
             _try(contestant, failures, partial(_prepare, contestant, stand), say)
     rounds: list[Runs] = []
-    for turn in range(pairs):
+    for turn in range(pairs if contest.rounds_max is None else min(pairs, contest.rounds_max)):
         runs: dict[str, Run] = {}
         with _locked(lock):
             # Turned round each time, so that nobody always runs after the same neighbour. The first round

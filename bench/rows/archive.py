@@ -34,7 +34,8 @@ ENOUGH = 0.9
 COPIES = {"zstd": "bench.archive.zstd", "none": "bench.archive.none"}
 
 
-def _bucket(stand: Stand, name: str) -> Settings:
+def bucket(stand: Stand, name: str) -> Settings:
+    """Settings with a bucket of one run's own."""
     place = stand.settings.s3.rpartition("/")[0]
     return stand.settings.model_copy(update={"s3": f"{place}/{name}"})
 
@@ -98,7 +99,7 @@ class Write(Ready):
         return f"`onefact worker archiver` from the log's begin, {EVENTS.name} watched; files to the local S3"
 
     def run(self, stand: Stand, number: int) -> Run:
-        settings = _bucket(stand, f"bench-{int(time.time())}-{number}")
+        settings = bucket(stand, f"bench-{int(time.time())}-{number}")
         table = Table(Objects(settings), EVENTS.name)
         end = stand.end(EVENTS.name)
         looks: list[tuple[float, int]] = []
@@ -143,12 +144,12 @@ class Prove(Ready):
 
     def run(self, stand: Stand, number: int) -> Run:
         objects = Objects(_archived(stand))
-        rate, records = _timed(lambda: _proved(objects))
+        rate, records = timed(lambda: proved(objects, EVENTS))
         table = Table(objects, EVENTS.name)
         for partition in range(EVENTS.partitions):
             for run in runs([s for s in table.segments() if s.partition == partition]):
                 compact(objects, table, run)
-        compacted_rate, _ = _timed(lambda: _proved(objects))
+        compacted_rate, _ = timed(lambda: proved(objects, EVENTS))
         size = sum(segment.size for segment in table.segments())
         sizes = {name: _segment_bytes(stand, topic) for name, topic in COPIES.items()}
         return Run(
@@ -163,14 +164,16 @@ class Prove(Ready):
         )
 
 
-def _timed(work: Callable[[], int]) -> tuple[float, int]:
+def timed(work: Callable[[], int]) -> tuple[float, int]:
+    """Records per second, and the records that the work says it has done."""
     begun = time.perf_counter()
     done = work()
     return done / (time.perf_counter() - begun), done
 
 
-def _proved(objects: Objects) -> int:
-    proofs = list(verify_all(objects, None, {EVENTS.name: False}))
+def proved(objects: Objects, topic: Topic) -> int:
+    """Records of the topic's archive, each range and digest of which is as committed."""
+    proofs = list(verify_all(objects, None, {topic.name: False}))
     if faults := [fault for proof in proofs for fault in proof.faults]:
         raise BenchError(str(faults[0]))
     return sum(proof.records for proof in proofs)

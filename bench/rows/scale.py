@@ -11,14 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import psutil
 from confluent_kafka import TopicPartition
 
-from bench.harness.facts import SEED, produce_facts
+from bench.harness.facts import SEED, facts_of, produce_facts
 from bench.harness.model import Contest, Ready, Run, Target, figure
 from bench.harness.stand import TIMEOUT_S, BenchError, Stand, until
 from bench.harness.worker import WorkerProcess
@@ -31,15 +31,13 @@ from eventlog.position import Position
 from eventlog.provision import provision
 from eventlog.reader import LogReader
 from eventlog.settings import Settings
-from eventlog.testing import sample_facts
+from eventlog.testing import Fact
 from eventlog.upkeep.compact import compact, runs
 from projections import Reader
 from projections.checkpoints import checkpoint
 from projections.compare import progress_of
 from projections.replay import replay
 from projections.stores import open_store
-from schemas.market import MARKET
-from schemas.trading import TRADING
 
 MODEL = "positions"
 FACTS_EACH = 10
@@ -53,19 +51,14 @@ def how_many(commands: int) -> int:
     return FACTS_EACH * commands
 
 
-def copies(count: int, commands: int) -> Iterator[tuple[Any, Any, Any]]:
+def copies(count: int, commands: int) -> Iterator[Fact]:
     """Enriched facts of a sample, over and over, each time of other portfolios."""
-    found = catalog()
-    trading = replace(found, sources=tuple(s for s in found.sources if s.domain in (TRADING, MARKET)))
-    sample = [fact for fact in sample_facts(trading, min(commands, SAMPLE_COMMANDS), SEED) if fact[0] == ENRICHED]
+    sample = [fact for fact in facts_of(min(commands, SAMPLE_COMMANDS)) if fact[0] == ENRICHED]
     for number in range(count):
         topic, event, meta = sample[number % len(sample)]
         stream = f"{meta.stream}-{number // len(sample)}"
-        yield topic, msgspec.structs.replace(event, portfolio_id=stream), replace_stream(meta, stream)
-
-
-def replace_stream(meta: Any, stream: str) -> Any:
-    return meta._replace(stream=stream, id=f"{stream}:{meta.version}")
+        of_copy: Any = msgspec.structs.replace(event, portfolio_id=stream)
+        yield topic, of_copy, msgspec.structs.replace(meta, stream=stream)
 
 
 @dataclass(frozen=True)
@@ -77,8 +70,9 @@ class Whole(Ready):
     @property
     def what(self) -> str:
         return (
-            f"{ENRICHED.name}: archived by `onefact worker archiver`, proved, compacted, deleted from Kafka; {MODEL} built"
-            f" from Kafka by one process, then by `onefact replay` from the archive and compared; `onefact checkpoint`; "
+            f"{ENRICHED.name}: {MODEL} built from Kafka by one process; archived by `onefact worker archiver`, proved, "
+            f"compacted, deleted from Kafka; {MODEL} built by `onefact replay` from the archive and compared; "
+            f"`onefact checkpoint`; "
             f"`read {MODEL} KEY --as-of` at {READS} random points, each with a connection of its own"
         )
 
@@ -129,9 +123,9 @@ class Whole(Ready):
         store = open_store(projection.model.store, settings)
         try:
             store.prepare([projection.model])
-            live, version = store.live(projection.model), store.create_version(projection.model)
+            live, version = store.live_version(projection.model), store.create_version(projection.model)
             with LogReader(settings) as log, _measured("build", seconds, peaks):
-                records = fold_version(projection, store, version, settings, log)
+                records, _ = fold_version(projection, store, version, settings, log)
             if not store.switch(projection.model, version, progress_of(store, projection.model, live)):
                 raise BenchError(f"{MODEL} was written by somebody else")
             store.drop_version(projection.model, live)
@@ -224,7 +218,8 @@ CONTEST = Contest(
     "Ten million facts: archived, proved, a model built from Kafka and again from the archive alone, and as it was.",
     (Whole(),),
     (
-        figure("scale-verify", "verify, archived records", "whole", "verify_rate", "records/s", target=Target(1_000_000)),
+        figure("scale-verify", "verify, archived records", "whole", "verify_rate", "records/s",
+               target=Target(1_000_000)),
         figure("scale-verify-compacted", "verify, compacted", "whole", "compacted_verify_rate", "records/s"),
         figure("scale-archive", "archived", "whole", "archive_rate", "records/s"),
         figure("scale-archiver-memory", "resident memory of the archiver at its peak", "whole", "archiver_peak_bytes",
@@ -232,11 +227,12 @@ CONTEST = Contest(
         figure("scale-build", f"{MODEL} built from Kafka, one process", "whole", "kafka_build_s", "s"),
         figure("scale-replay", f"{MODEL} built from the archive, compared and switched", "whole", "replay_s", "s"),
         figure("scale-replay-rate", "… facts folded", "whole", "replay_build_rate", "records/s"),
-        figure("scale-replay-memory", "… resident memory of all its processes at its peak", "whole", "replay_peak_bytes",
-               "bytes"),
+        figure("scale-replay-memory", "… resident memory of all its processes at its peak", "whole",
+               "replay_peak_bytes", "bytes"),
         figure("scale-checkpoint", "checkpoints made", "whole", "checkpoint_s", "s"),
         figure("scale-as-of-p50", "one key as of a random point, p50", "whole", "as_of_p50", "ms"),
-        figure("scale-as-of-max", f"… slowest of {READS}", "whole", "as_of_max", "ms", target=Target(2000.0, "at most")),
+        figure("scale-as-of-max", f"… slowest of {READS}", "whole", "as_of_max", "ms",
+               target=Target(2000.0, "at most")),
     ),
     load=lambda commands: f"{how_many(commands):,} facts",
     rounds_max=1,
