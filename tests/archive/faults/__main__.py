@@ -1,6 +1,7 @@
 """The campaign: `make faults-archive`, or `python -m tests.archive.faults`.
 
     SEED=4711 CASES=300 FIRST=0     SEED repeats a run; CASES from the FIRST on, so that it can be done in parts
+    ONLY="17 43", FAULT=kill        these cases; and of faults kills alone, or the store's alone (FAULT=store)
     SECONDS=600                     no new case is begun after that
     JOBS=2                          processes that share the operations out
     RESUME=1                        leave out cases of this seed that RUN has already
@@ -89,13 +90,14 @@ def cases(campaign: Campaign) -> int:
     there = report.rows_of(rows, campaign.seed) if os.environ.get("RESUME") else {}
     began, injected, failed, done = time.monotonic(), Counter[str](), 0, 0
     with rows.open("a") as out:
-        for number in range(first, first + count):
+        only = [int(number) for number in os.environ.get("ONLY", "").split()]
+        for number in only or range(first, first + count):
             # An operation is always of the same process: two bootstraps at once would fence each other.
             if number in there or number % len(CAMPAIGN) % jobs != job:
                 continue
             if time.monotonic() - began > limit_s:
                 break
-            case = campaign.case(number)
+            case = campaign.case(number, os.environ.get("FAULT"))
             violation = campaign.run(case)
             injected.update(case.injected)
             failed, done = failed + (violation is not None), done + 1

@@ -102,12 +102,12 @@ class Campaign:
             found = json.loads(self._known.read_text())
             self._passed = {name: Counter(passed) for name, passed in found.items()} | self._passed
 
-    def case(self, number: int) -> Case:
-        """The same for the same seed and number."""
+    def case(self, number: int, fault: str | None = None) -> Case:
+        """The same for the same seed, number and kind of fault: `kill`, `store`, or either."""
         draw = random.Random(self.seed * 1_000_003 + number)
         operation = list(CAMPAIGN)[number % len(CAMPAIGN)]
         made = Case(number, operation, draw.randrange(1 << 31))
-        if draw.random() < KILLS_SHARE:
+        if draw.random() < {"kill": 1.0, "store": 0.0}.get(fault or "", KILLS_SHARE):
             passed = self._points(operation)
             point = draw.choice(sorted(passed))
             made.kill = point, draw.randrange(1, passed[point] + 1)
