@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
@@ -123,21 +124,30 @@ def bootstrap(
     objects = Objects(settings.required("kafka", "registry", "s3"))
     with Registry(settings.registry) as registry:
         place_schemas(registry, meta.schemas_of(objects))
-    # Before anything is made: what a run that was killed left open is ended by this.
+    if not wanted:
+        return []
+    with ThreadPoolExecutor(AT_ONCE) as pool, _writers(settings, pool) as writers:
+        done = []
+        for topic in wanted:
+            done.append(_topic(settings, objects, topic, pool, writers))
+            on_topic(done[-1])
+    return done
+
+
+@contextmanager
+def _writers(settings: Settings, pool: ThreadPoolExecutor) -> Iterator[SimpleQueue[Refill]]:
+    """As many as are used at a time, all of them open before anything is made: that ends what a killed run left."""
+    opening = [pool.submit(Refill, settings, number) for number in range(AT_ONCE)]
+    wait(opening)
     writers: SimpleQueue[Refill] = SimpleQueue()
-    made = [Refill(settings, number) for number in range(AT_ONCE)]
-    for each in made:
-        writers.put(each)
     try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            done = []
-            for topic in wanted:
-                done.append(_topic(settings, objects, topic, pool, writers))
-                on_topic(done[-1])
-        return done
+        for each in opening:
+            writers.put(each.result())
+        yield writers
     finally:
-        for each in made:
-            each.close()
+        for each in opening:
+            if each.exception() is None:
+                each.result().close()
 
 
 def _topic(

@@ -110,9 +110,17 @@ def lose_and_bring_back(console: Console, home: Path, file: Path) -> int:
         if before[name] != after[name]:
             console.print(f"[bold]{name} differs[/bold]:", str(before[name])[:400], str(after[name])[:400])
     again = onefact("publish", "trading", str(file), "--wait")
+    once = {**answered, "seconds": 0} == {**again, "seconds": 0} and everything(point) == after
+    owner = json.dumps({"portfolio_id": f"after-{int(began)}", "owner": "ada", "currency": "USD"})
+    onefact("send", "trading", "OpenPortfolio", owner, "--wait")
+    until_caught_up()
+    with Reader(Settings()) as reader:
+        goes_on = reader.read("portfolio", (f"after-{int(began)}",)) is not None
     same = before == after
-    console.print(f"{len(before)} reads {'are the same' if same else 'DIFFER'}; {answered} was {again} again")
-    return int(not same)
+    console.print(f"{len(before)} reads {'are the same' if same else 'DIFFER'}")
+    console.print(f"what was decided before is {'not decided' if once else 'DECIDED'} again: {again}")
+    console.print(f"one more is {'decided' if goes_on else 'NOT DECIDED'}, and shown")
+    return int(not (same and once and goes_on))
 
 
 def onefact_run(*words: str) -> None:

@@ -29,11 +29,16 @@ from eventlog.upkeep.verify import verify
 from tests.archive.conftest import Archive
 from tests.archive.test_one_reader import read
 from tests.archive.test_sink import contents
+from tests.backing import until
 
 
 def delete_topic(settings: Settings, name: str) -> None:
     admin = AdminClient({"bootstrap.servers": settings.kafka})
     admin.delete_topics([name])[name].result()
+
+
+def not_there(settings: Settings, name: str) -> bool:
+    return name not in AdminClient({"bootstrap.servers": settings.kafka}).list_topics(timeout=10).topics
 
 
 @pytest.fixture
@@ -66,8 +71,8 @@ def ends(archive: Archive, partitions: int = 2) -> Cut:
 
 def test_every_record_is_where_it_was(own: Settings, name: str) -> None:
     archive = archived(own, name)
-    archive.publish(200, size=7)
-    archive.publish(30, partition=1, transactions=False)
+    archive.publish(60, size=7)
+    archive.publish(10, partition=1, transactions=False)
     records = [archive.log(partition) for partition in (0, 1)]
     for partition in (0, 1):
         archive.write(records[partition], files=3, partition=partition)
@@ -98,7 +103,7 @@ def have_same_id(archive: Archive, log: LogReader) -> bool:
 
 def test_a_log_that_began_late_begins_where_it_did(own: Settings, name: str) -> None:
     archive = archived(own, name, partitions=1)
-    archive.publish(60, size=7)
+    archive.publish(40, size=7)
     records = [record for record in archive.log() if record.offset >= 25]
     sink = archive.sink()
     sink.open(lambda: 25)
@@ -128,10 +133,12 @@ def test_a_compacted_topic_and_names_that_nobody_can_write(own: Settings, name: 
     assert contents(archive.log()) == contents([r for r in records if r.offset not in (2, 6, 10)])
 
 
-def test_what_is_there_is_not_overwritten(own: Settings, name: str) -> None:
+def test_what_is_there_is_not_overwritten_and_an_empty_topic_is_made_again(own: Settings, name: str) -> None:
+    """Whoever had the services up before has made it: it has another id, and nothing else."""
     archive = archived(own, name)
-    archive.publish(20)
-    archive.write(archive.log())
+    archive.publish(20, size=7)
+    records = archive.log()
+    archive.write(records)
     ends(archive)
     delete_topic(own, name)
     ensure_topics(own, [Topic(name, (), 2, dead_letters=False)])
@@ -139,16 +146,8 @@ def test_what_is_there_is_not_overwritten(own: Settings, name: str) -> None:
     with pytest.raises(NotEmpty, match=name):
         bootstrap(own, wanted_topics(own))
     assert len(archive.log(1)) == 1
-
-
-def test_an_empty_topic_is_made_again(own: Settings, name: str) -> None:
-    """Whoever had the services up before has made it: it has another id, and nothing else."""
-    archive = archived(own, name)
-    archive.publish(60, size=7)
-    records = archive.log()
-    archive.write(records)
-    ends(archive)
     delete_topic(own, name)
+    until(lambda: not_there(own, name), "the topic is gone")
     ensure_topics(own, [Topic(name, (), 2, dead_letters=False)])
     bootstrap(own, wanted_topics(own))
     assert contents(archive.log()) == contents(records)
@@ -157,14 +156,14 @@ def test_an_empty_topic_is_made_again(own: Settings, name: str) -> None:
 def test_killed_on_its_way_it_is_done_again(own: Settings, name: str) -> None:
     """In the middle of a partition, and between a topic that is whole and the note of it."""
     archive = archived(own, name)
-    archive.publish(200, size=3)
+    archive.publish(60, size=3)
     records = archive.log()
     archive.write(records, files=2)
     ends(archive)
     delete_topic(own, name)
     program = [sys.executable, "-m", "tests.archive.killed_bootstrap"]
     environment = os.environ | {f"ONEFACT_{key.upper()}": getattr(own, key) for key in ("kafka", "registry", "s3")}
-    for point, number in (("filled", 20), ("noted", 1)):
+    for point, number in (("filled", 5), ("noted", 1)):
         killed = subprocess.run([*program, point, str(number)], env=environment, check=False, timeout=60)
         assert killed.returncode == -signal.SIGKILL, point
     bootstrap(own, wanted_topics(own))

@@ -1,7 +1,9 @@
 """The campaign: `make faults-archive`, or `python -m tests.archive.faults`.
 
     SEED=4711 CASES=300 FIRST=0     SEED repeats a run; CASES from the FIRST on, so that it can be done in parts
+    ONLY="17 43", FAULT=kill        these cases; and of faults kills alone, or the store's alone (FAULT=store)
     SECONDS=600                     no new case is begun after that
+    JOBS=2                          processes that share the operations out
     RESUME=1                        leave out cases of this seed that RUN has already
     REPORT=REPORT.md                written in the end from all cases of this seed that RUN has
     PLANTS="name ..." or all        planted bugs instead, each until it is found; see plants/
@@ -29,6 +31,7 @@ from pathlib import Path
 from tests.archive.faults import report
 from tests.archive.faults.campaign import Campaign
 from tests.archive.faults.plants._table import PLANTS
+from tests.archive.faults.work import CAMPAIGN
 
 CASES = 300
 
@@ -40,7 +43,7 @@ def main() -> int:
         return with_services(seed)
     wanted = os.environ.get("PLANTS", "").replace(",", " ").split()
     with proxied(os.environ["ONEFACT_S3"]) as proxy, tempfile.TemporaryDirectory(prefix="onefact-faults-") as folder:
-        campaign = Campaign(proxy, Path(folder), seed)
+        campaign = Campaign(proxy, Path(folder), seed, known=kept_in() / f"points-{seed}.json")
         return plants(campaign, wanted) if wanted else cases(campaign)
 
 
@@ -52,7 +55,9 @@ def with_services(seed: int) -> int:
         backing = start_backing(Path(folder), services=("kafka", "registry", "s3", "postgres", "redis"))
         try:
             env = os.environ | backing.env | {"SEED": str(seed)}
-            return subprocess.run([sys.executable, "-m", "tests.archive.faults"], env=env, check=False).returncode
+            program = [sys.executable, "-m", "tests.archive.faults"]
+            jobs = [subprocess.Popen(program, env=env | {"JOB": str(job)}) for job in range(_number("JOBS", 1))]
+            return max(job.wait() for job in jobs)
         finally:
             backing.stop()
 
@@ -70,21 +75,29 @@ def proxied(url: str) -> Iterator[str]:
             process.stdin.close()
 
 
-def cases(campaign: Campaign) -> int:
-    first, count = int(os.environ.get("FIRST") or 0), int(os.environ.get("CASES") or CASES)
-    limit_s = float(os.environ.get("SECONDS") or "inf")
+def kept_in() -> Path:
+    """Where rows of cases go."""
     kept = Path(os.environ.get("RUN") or ".faults")
     kept.mkdir(parents=True, exist_ok=True)
-    rows, code = kept / "archive.jsonl", report.commit()
+    return kept
+
+
+def cases(campaign: Campaign) -> int:
+    first, count = _number("FIRST", 0), _number("CASES", CASES)
+    job, jobs = _number("JOB", 0), _number("JOBS", 1)
+    limit_s = float(os.environ.get("SECONDS") or "inf")
+    rows, code = kept_in() / "archive.jsonl", report.commit()
     there = report.rows_of(rows, campaign.seed) if os.environ.get("RESUME") else {}
     began, injected, failed, done = time.monotonic(), Counter[str](), 0, 0
     with rows.open("a") as out:
-        for number in range(first, first + count):
-            if number in there:
+        only = [int(number) for number in os.environ.get("ONLY", "").split()]
+        for number in only or range(first, first + count):
+            # An operation is always of the same process: two bootstraps at once would fence each other.
+            if number in there or number % len(CAMPAIGN) % jobs != job:
                 continue
             if time.monotonic() - began > limit_s:
                 break
-            case = campaign.case(number)
+            case = campaign.case(number, os.environ.get("FAULT"))
             violation = campaign.run(case)
             injected.update(case.injected)
             failed, done = failed + (violation is not None), done + 1
@@ -98,6 +111,10 @@ def cases(campaign: Campaign) -> int:
     if told := os.environ.get("REPORT"):
         report.write(Path(told), report.rows_of(rows, campaign.seed).values(), campaign.seed)
     return int(failed > 0)
+
+
+def _number(name: str, usual: int) -> int:
+    return int(os.environ.get(name) or usual)
 
 
 def plants(campaign: Campaign, wanted: list[str]) -> int:

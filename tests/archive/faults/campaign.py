@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import pickle
 import random
@@ -65,8 +66,10 @@ class Case:
 class Campaign:
     """Runs cases one after the other."""
 
-    def __init__(self, proxied: str, folder: Path, seed: int) -> None:
+    def __init__(self, proxied: str, folder: Path, seed: int, *, known: Path) -> None:
         _load()
+        self._known = known
+        """Points that operations pass, kept for the next run of the seed: learning them takes as long as cases do."""
         self._ids: tuple[int, ...] = ()
         self.seconds: Counter[str] = Counter()
         """What steps took, all together."""
@@ -78,6 +81,8 @@ class Campaign:
     def _points(self, operation: str) -> Counter[str]:
         """Which points an operation passes, and how often, when nothing goes wrong."""
         if operation not in self._passed:
+            self._recall()
+        if operation not in self._passed:
             place = self._place(operation, "learn")
             try:
                 self._prepare(place, operation, self.seed)
@@ -86,14 +91,23 @@ class Campaign:
                 self._passed[operation] = found
             finally:
                 shutil.rmtree(place.folder)
+            self._recall()  # another process may have learned of others
+            beside = self._known.with_suffix(f".{os.getpid()}")
+            beside.write_text(json.dumps(self._passed))
+            beside.replace(self._known)
         return self._passed[operation]
 
-    def case(self, number: int) -> Case:
-        """The same for the same seed and number."""
+    def _recall(self) -> None:
+        if self._known.exists():
+            found = json.loads(self._known.read_text())
+            self._passed = {name: Counter(passed) for name, passed in found.items()} | self._passed
+
+    def case(self, number: int, fault: str | None = None) -> Case:
+        """The same for the same seed, number and kind of fault: `kill`, `store`, or either."""
         draw = random.Random(self.seed * 1_000_003 + number)
         operation = list(CAMPAIGN)[number % len(CAMPAIGN)]
         made = Case(number, operation, draw.randrange(1 << 31))
-        if draw.random() < KILLS_SHARE:
+        if draw.random() < {"kill": 1.0, "store": 0.0}.get(fault or "", KILLS_SHARE):
             passed = self._points(operation)
             point = draw.choice(sorted(passed))
             made.kill = point, draw.randrange(1, passed[point] + 1)

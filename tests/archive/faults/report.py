@@ -48,9 +48,9 @@ def write(path: Path, rows: Iterable[Row], seed: int) -> None:
     lines = [
         "# What was done to the archive, and what it did",
         "",
-        "Written by `make faults-archive` from what ran, against real Kafka, registry, Postgres, Redis and object store.",
-        "Each case has a topic, a bucket and models of its own, and one operation; in the middle of it is a kill at a",
-        "named point, or a store of objects that misbehaves. After the fault, and after the operation was done again:",
+        "Written by `make faults-archive` from what ran, against real Kafka, registry, Postgres, Redis and object",
+        "store. Each case has a topic, a bucket and models of its own, and one operation; in the middle of it is a",
+        "kill at a named point, or a store that misbehaves. After the fault, and after the operation was done again:",
         " · ".join(f"{name} {meaning}" for name, meaning in MEANINGS.items()) + ".",
         "",
         f"SEED={seed}: {len(found)} cases, {len(hit)} of them with a fault, {sum(kinds.values()):,} faults in all: "
@@ -68,8 +68,8 @@ def write(path: Path, rows: Iterable[Row], seed: int) -> None:
         _line("**all**", "", found),
         "",
         "A recovery is the time that the operation took when it was done again, to its end, with nothing in its way.",
-        f"Commits: {', '.join(sorted({row['commit'] for row in found}))}. `SEED={seed} FIRST=n CASES=1 make "
-        "faults-archive` repeats a case.",
+        f"Commits: {', '.join(sorted({row['commit'] for row in found}))}.",
+        f"`SEED={seed} FIRST=n CASES=1 make faults-archive` repeats a case.",
     ]
     points = Counter(row["kill"] for row in hit if row["kill"])
     lines += ["", "Killed " + ", ".join(f"{point} ({count})" for point, count in sorted(points.items())) + "."]

@@ -79,4 +79,9 @@ PLANTS: Mapping[str, Planted] = {
     "half_is_enough": _killed("bootstrap", "A1 A2 A6", "after fill", "before fill"),
     "cut_ignored": _any("torn", "A6"),
     "rewound_in_part": _any("rewind", "A1 A3 A6"),
+    # Rebuilds and checkpoints
+    "goes_on_too_far": _killed("replay", "A6", "after rows", "before rows"),
+    "differing_switched": _any("replay", "A7"),
+    "versions_stay": _any("replay_again", "A8"),
+    "checkpoint_past_its_rows": _any("checkpoint", "A9", 3),
 }
