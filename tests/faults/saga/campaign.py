@@ -207,7 +207,7 @@ def write_section(folder: Path) -> None:
     said = [
         "## Orders: kill -9 of a worker at points and anywhere, over saga, deciders and payments",
         "",
-        "After it every order has ended; stock, money, the provider's books, the saga's inbox, commands and table agree.",
+        "Every order ended; stock, money, the provider's books, the saga's inbox, commands and table agree.",
         "",
         "| what | violations | confirmed, cancelled | kills at points, anywhere | seconds | seed, case | commit |",
         "|---|---|---|---|---|---|---|",
