@@ -21,11 +21,30 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10
 """Without any record or any answer from the broker."""
 RETRY_S = 0.1
+NO_LEADER = (KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
+"""A partition has none for a moment after its topic was made; the client says of neither that it may be retried."""
 BATCH_RECORDS = 10_000
 COUNTED_MAX = 10_000
 """A lag up to this is counted in records; a longer one in offsets, of which a few are transactions' markers."""
 
 Partition = tuple[str, int]
+
+
+def watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """First offset that Kafka has and the offset after the last, as the consumer's isolation level sees it.
+
+    Raises `KafkaException`; asks again for `TIMEOUT_S` where there is no leader yet, as after a topic was made.
+    """
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in NO_LEADER or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_S)
+        else:
+            return low, high
 
 
 class LogReader:
@@ -92,17 +111,11 @@ class LogReader:
 
     def log_bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset that Kafka itself has, and the offset after the last stable one."""
-        deadline = time.monotonic() + TIMEOUT_S
-        while True:
-            try:
-                # On a read_committed consumer the upper bound is the last stable offset.
-                low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
-            except KafkaException as error:
-                if not error.args[0].retriable() or time.monotonic() > deadline:
-                    raise self._away(error) from None
-                time.sleep(RETRY_S)  # a partition that has no leader yet, as after its topic was made
-            else:
-                return low, high
+        try:
+            # On a read_committed consumer the upper bound is the last stable offset.
+            return watermarks(self._consumer, topic, partition)
+        except KafkaException as error:
+            raise self._away(error) from None
 
     def offset_at(self, topic: str, partition: int, time_ms: int) -> int:
         """First offset that Kafka has whose timestamp is not before a time; the end where there is none."""

@@ -11,12 +11,11 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from eventlog.codec import Codec
 from eventlog.errors import OnefactError, Poison, ServiceAway
+from eventlog.reader import TIMEOUT_S, watermarks
 from eventlog.settings import Settings
 from eventlog.topics import Domain
 from producers._answers import Command, DomainAnswers, Kind, Waiter
 
-TIMEOUT_S = 10
-"""For one answer of the broker."""
 BATCH_RECORDS = 10_000
 POLL_S = 0.05
 IDLE_S = 5.0
@@ -144,7 +143,7 @@ class AnswerReader:
             for partition in missing:
                 # The upper bound of a read_committed consumer is the last stable offset: whatever is
                 # answered from now on comes after it.
-                _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+                _, end = watermarks(self._consumer, topic, partition)
                 assigned.append(TopicPartition(topic, partition, end))
         self._consumer.incremental_assign(assigned)
         with self._changed:

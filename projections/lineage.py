@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 
 from eventlog.errors import BadInput, OnefactError, ServiceAway
 from eventlog.position import Position
-from eventlog.reader import TIMEOUT_S, LogReader, headers_of
+from eventlog.reader import LogReader, headers_of, watermarks
 from eventlog.roles import Catalog, Decider, Enricher, Projection
 from eventlog.settings import Settings
 from eventlog.sink import Store
@@ -291,6 +291,6 @@ class Lineage:
                     }
                 )
             try:
-                return self._uncommitted.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)[1]
+                return watermarks(self._uncommitted, topic, partition)[1]
             except KafkaException as error:
                 raise ServiceAway("kafka", f"{self._settings.kafka}: {error.args[0].str()}") from None

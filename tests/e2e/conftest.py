@@ -14,6 +14,7 @@ import pytest
 
 from eventlog.settings import Settings
 from tests.backing import Backing
+from tests.effects.provider import Provider
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,13 +43,17 @@ class Cli:
 
 @pytest.fixture(scope="package")
 def onefact(backing: Backing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    """The program with a stack up."""
-    cli = Cli(backing.env | {"ONEFACT_HOME": str(tmp_path_factory.mktemp("home"))})
+    """The program with a stack up, and a payment provider beside it."""
+    provider = Provider(tmp_path_factory.mktemp("provider"))
+    told = {"ONEFACT_HOME": str(tmp_path_factory.mktemp("home")), "ONEFACT_PAYMENTS_URL": provider.url}
+    cli = Cli(backing.env | told)
+    provider.start()
     try:
         cli.run("up", "--stack", "external")
         yield cli
     finally:
         cli.run("down")
+        provider.stop()
 
 
 @pytest.fixture(scope="package")

@@ -17,8 +17,8 @@ from tests.runtime.harness import ROOT
 
 REPORT = Path(__file__).with_name("REPORT.md")
 RESULTS = "results.jsonl"
-SECTIONS = ("poison.md", "plants.md")
-"""What the campaigns of poison and of planted bugs wrote into the folder of the runs, taken in as it is."""
+SECTIONS = ("saga.md", "poison.md", "plants.md")
+"""What the campaigns over orders, of poison and of planted bugs wrote into the folder of the runs, as it is."""
 VERSIONS = ("aiokafka", "confluent-kafka", "faust-streaming", "psycopg", "redis")
 
 HEAD = """\

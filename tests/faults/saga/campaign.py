@@ -10,6 +10,7 @@ A rough provider fails 30 % of its calls, drops 10 % of its answers after it has
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sys
@@ -31,6 +32,7 @@ from schemas.orders import ORDERS
 from tests.backing import Backing, start_backing
 from tests.effects.provider import Provider
 from tests.faults.points import KAFKA_POINTS
+from tests.faults.results import commit
 from tests.faults.saga.judge import Judge
 from tests.faults.saga.market import Market, make
 from tests.faults.stand import Orders
@@ -52,6 +54,7 @@ KILL_S = 8.0
 ENDED_S = 240.0
 """For all orders, once nobody is killed any more and the provider is back."""
 AWAY_S = 20.0
+KEPT = "saga.jsonl"
 
 
 @dataclass
@@ -188,13 +191,35 @@ def main(folder: Path, seed: int, cases: Iterable[int]) -> int:
             backing.stop()
         what = f"{orders} orders, {kills} kills, a {'rough' if rough else 'calm'} provider"
         verdict = "ok" if not wrong else "VIOLATED " + "; ".join(wrong[:5])
-        seconds = time.monotonic() - started
-        print(
-            f"saga {case} (SEED={seed}), {what}: {verdict}; {dict(run.notes)}, {seconds:.0f} s",
-            flush=True,
-        )
+        notes = dict(run.notes) | {"seconds": round(time.monotonic() - started)}
+        print(f"saga {case} (SEED={seed}), {what}: {verdict}; {notes}", flush=True)
+        with (folder / KEPT).open("a") as kept:
+            row = {"case": case, "seed": seed, "what": what, "notes": notes, "wrong": wrong, "commit": commit()}
+            kept.write(json.dumps(row) + "\n")
         code |= bool(wrong)
+    write_section(folder)
     return code
+
+
+def write_section(folder: Path) -> None:
+    """Every case's last run, for the report."""
+    rows = {(row["seed"], row["case"]): row for row in map(json.loads, (folder / KEPT).read_text().splitlines())}
+    said = [
+        "## Orders: kill -9 of a worker at points and anywhere, over saga, deciders and payments",
+        "",
+        "Every order ended; stock, money, the provider's books, the saga's inbox, commands and table agree.",
+        "",
+        "| what | violations | confirmed, cancelled | kills at points, anywhere | seconds | seed, case | commit |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows.values():
+        found: Counter[str] = Counter(row["notes"])
+        said.append(
+            f"| {row['what']} | {'; '.join(row['wrong'][:3]) or 0} | {found['confirmed']}, {found['cancelled']} "
+            f"| {found['at points']}, {found['anywhere']} | {found['seconds']} | {row['seed']}, {row['case']} "
+            f"| {row['commit']} |"
+        )
+    (folder / "saga.md").write_text("\n".join(said) + "\n")
 
 
 if __name__ == "__main__":
