@@ -152,14 +152,15 @@ class Whole(Ready):
 
 @contextmanager
 def _measured(what: str, seconds: dict[str, float], peaks: dict[str, int], pid: int | None = None) -> Iterator[None]:
-    """Seconds, and the most resident memory of a process and its children together."""
+    """Seconds, and the most resident memory of a process and the children that it starts meanwhile, together."""
     process, done = psutil.Process(pid), threading.Event()
+    before = set(process.children(recursive=True))  # of the bench's own: the services
     peaks[what] = 0
 
     def look() -> None:
         while not done.wait(LOOK_S):
             resident = 0
-            for each in (process, *process.children(recursive=True)):
+            for each in {process, *process.children(recursive=True)} - before:
                 try:
                     resident += each.memory_info().rss
                 except psutil.NoSuchProcess:
