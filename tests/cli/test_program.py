@@ -39,7 +39,7 @@ def test_the_issue_names_these_commands() -> None:
     assert words == {
         *("up", "down", "status", "publish", "send", "history", "read", "replay"),
         *("topics", "schemas", "models", "lag", "worker", "dead", "sagas", "archive", "bought-together"),
-        *("recommend", "similar"),
+        *("recommend", "similar", "bootstrap", "checkpoint", "verify"),
     }
 
 

@@ -24,7 +24,7 @@ from tests.archive import points
 from tests.archive.faults import proxy
 from tests.archive.faults.checks import Violation
 from tests.archive.faults.guards import OPERATIONS
-from tests.archive.faults.place import Place, schemas
+from tests.archive.faults.place import Place, clear, schemas
 from tests.archive.faults.plants._table import Planted
 from tests.archive.faults.work import CAMPAIGN, hurry, install_points
 from tests.archive.faulty import FAULTS
@@ -90,7 +90,7 @@ class Campaign:
                 assert status == DONE, f"{operation} goes wrong without a fault: {error}"
                 self._passed[operation] = found
             finally:
-                shutil.rmtree(place.folder)
+                self._leave(place)
             self._recall()  # another process may have learned of others
             beside = self._known.with_suffix(f".{os.getpid()}")
             beside.write_text(json.dumps(self._passed))
@@ -127,7 +127,11 @@ class Campaign:
             return str(violation)
         finally:
             proxy.tell(self._proxied, [])
-            shutil.rmtree(place.folder)
+            self._leave(place)
+
+    def _leave(self, place: Place) -> None:
+        self._child(place, lambda: clear(place), "clear")
+        shutil.rmtree(place.folder)
 
     def search(self, name: str, planted: Planted) -> str | None:
         """The first violation that a planted bug leads to."""

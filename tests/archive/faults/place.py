@@ -88,6 +88,14 @@ def fill(place: Place, seed: int, ids: Sequence[int]) -> None:
     _publish(place, random.Random(seed))
 
 
+def clear(place: Place) -> None:
+    """Remove the bucket: a small store of objects has room for some dozens of them."""
+    client, bucket = place.objects._client, place.objects.address.bucket
+    for key, _ in place.objects.keys(""):
+        client.delete_object(Bucket=bucket, Key=key)
+    client.delete_bucket(Bucket=bucket)
+
+
 def more(place: Place) -> None:
     """As many again."""
     _publish(place, random.Random(len(place.expected())))

@@ -94,6 +94,8 @@ class Told:
             row = {"shop": fact.shop, "item": fact.item, "quantity": Decimal(0), "facts": 0}
             row = stock.setdefault((fact.shop, fact.item), row)
             row |= {"quantity": row["quantity"] + fact.quantity, "facts": row["facts"] + 1}
+        for shelf in shelves.values():  # what comes to nothing is not in a map
+            shelf["items"] = {item: quantity for item, quantity in shelf["items"].items() if quantity}
         wanted = stock if self.model.model.store == "postgres" else shelves
         return sorted(map(canonical, wanted.values()))
 

@@ -64,7 +64,14 @@ def _archive(place: Place, sink: PartitionSink) -> None:
 def two(place: Place) -> None:
     """Two archivers that begin at the same position, taking turns."""
     store = place.objects
-    sinks = [PartitionSink(store, Table(store, place.topic), 0, share=Share()) for _ in range(2)]
+    with Registry(place.settings.registry) as registry:
+        _taking_turns(place, store, Schemas(store, registry.lookup).have)
+    archive(place)
+
+
+def _taking_turns(place: Place, store: Objects, have: Callable[[set[int]], None]) -> None:
+    tables = [Table(store, place.topic) for _ in range(2)]
+    sinks = [PartitionSink(store, table, 0, share=Share(), before_commit=have) for table in tables]
     records = place.log()
     begins = [sink.open(lambda: 0) for sink in sinks]
     for number, sink in enumerate(sinks):
@@ -74,7 +81,6 @@ def two(place: Place) -> None:
             sink.flush()
         except AGAIN:
             continue
-    archive(place)
 
 
 def swept_meanwhile(place: Place) -> None:
