@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FILES_KEPT_BYTES = 64 * 1024 * 1024
-"""Of files read last: one key's history is asked for again and again."""
+"""Of files read last, or of the last one, if it is larger: one key's history is asked for again and again."""
 
 
 class Damaged(OnefactError):
@@ -136,7 +136,7 @@ class Past:
         while segments and segments[0].begin <= at:
             segment = segments.popleft()
             try:
-                table = self.read(segment)
+                data = self._file(segment)
             except Frozen:
                 self._restore([segment, *segments])
                 segments.appendleft(segment)
@@ -146,7 +146,7 @@ class Past:
                     raise
                 segments = deque(now)  # others are in its place since
                 continue
-            for batch in table.to_batches():
+            for batch in rows.batches_from(data, at, end):
                 made = Rows(topic, partition, batch)
                 first = 0 if not made.offsets or made.offsets[0] >= at else bisect_left(made.offsets, at)
                 last = (
@@ -174,11 +174,8 @@ class Past:
         first = max(0, bisect_right([segment.begin for segment in segments], begin) - 1)
         return [segment for segment in segments[first:] if segment.end > begin and segment.begin < end]
 
-    def read(self, segment: Segment) -> pa.Table:
-        """Rows of a file, its digest checked."""
-        return rows.from_file(self._file(segment))
-
     def _file(self, segment: Segment) -> bytes:
+        """A file, its digest checked."""
         with self._lock:
             if (kept := self._files.get(segment.key)) is not None:
                 self._files.move_to_end(segment.key)
@@ -186,7 +183,8 @@ class Past:
         data = fetch(self._objects, segment)
         with self._lock:
             self._files[segment.key] = data
-            while sum(map(len, self._files.values())) > FILES_KEPT_BYTES:
+            # The newest stays whatever its size: whoever reads it piece by piece comes back for the next piece.
+            while len(self._files) > 1 and sum(map(len, self._files.values())) > FILES_KEPT_BYTES:
                 self._files.popitem(last=False)
         return data
 

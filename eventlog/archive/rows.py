@@ -143,6 +143,19 @@ def from_file(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     return pq.read_table(pa.BufferReader(data), columns=columns, use_threads=False)
 
 
+def batches_from(data: bytes, begin: int, end: int) -> Iterator[pa.RecordBatch]:
+    """Rows of a file by row groups, without the groups that have no offset from `begin` to before `end`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(pa.BufferReader(data))
+    for group in range(file.metadata.num_row_groups):
+        known = file.metadata.row_group(group).column(0).statistics
+        if known is not None and known.has_min_max and not (known.min < end and known.max >= begin):
+            continue
+        yield from file.read_row_group(group, use_threads=False).to_batches()
+
+
 def digest_of(data: bytes) -> str:
     """Of a file: SHA-256, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
