@@ -30,7 +30,7 @@ from pathlib import Path
 
 from tests.faults.case import Case, Skipped
 from tests.faults.kinds import KINDS, state_of
-from tests.faults.results import note, noted, write_report
+from tests.faults.results import RESULTS, note, noted, write_report
 from tests.faults.saga import campaign as saga
 from tests.faults.stand import Stand
 from tests.faults.yardstick import Violation
@@ -50,7 +50,10 @@ def main() -> int:
     seed = int(options.seed) if options.seed else random.SystemRandom().randrange(1 << 31)
     print(f"SEED={seed}", flush=True)
     if options.kind == "saga":  # orders in place of portfolios, and judged by other rules
-        return saga.main(folder, seed, [int(options.case)] if options.case else range(int(options.cases or 2)))
+        code = saga.main(folder, seed, [int(options.case)] if options.case else range(int(options.cases or 2)))
+        if (folder / RESULTS).exists():
+            write_report(folder)
+        return code
     kinds = options.kind.split(",") if options.kind else list(KINDS)
     if unknown := set(kinds) - KINDS.keys():
         sys.exit(f"there is no kind {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")

@@ -65,11 +65,8 @@ def act(order: dict[str, Any]) -> None:
     said.write_text(json.dumps({"pid": os.getpid(), "at": time.time()}))
     taken = said.rename(_folder / f"taken-{order['id']}")
     match order["action"]:
-        case "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(STRUCK_S)
-        case "stop":
-            os.kill(os.getpid(), signal.SIGSTOP)
+        case "kill" | "stop" as action:
+            os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)
             time.sleep(STRUCK_S)
         case "hold":  # this thread alone, until the campaign has done what it wanted
             deadline = time.monotonic() + HOLD_S_MAX

@@ -37,10 +37,10 @@ included. `SEED=… KIND=… CASE=n make faults` repeats a case.
 """
 
 
-def note(folder: Path, row: dict[str, Any]) -> None:
-    """Add a case; one write, so that campaigns side by side do not mix their lines."""
+def note(folder: Path, row: dict[str, Any], name: str = RESULTS) -> None:
+    """Add a case to a file of them; one write, so that campaigns side by side do not mix their lines."""
     line = json.dumps(row | {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "commit": commit()}, default=str) + "\n"
-    handle = os.open(folder / RESULTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(handle, line.encode())
     finally:
@@ -59,12 +59,13 @@ def commit() -> str:
 
 def noted(folder: Path) -> list[dict[str, Any]]:
     """Every case's last result."""
-    return _last(_rows(folder))
+    return _last(rows_of(folder))
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
+def rows_of(folder: Path, name: str = RESULTS) -> list[dict[str, Any]]:
+    """What `note` has added, oldest first."""
     try:
-        return [json.loads(line) for line in (folder / RESULTS).read_text().splitlines()]
+        return [json.loads(line) for line in (folder / name).read_text().splitlines()]
     except FileNotFoundError:
         return []
 
@@ -111,7 +112,7 @@ def _line(what: str, planned: int, rows: list[dict[str, Any]]) -> str:
 
 def write_report(folder: Path, target: Path = REPORT) -> None:
     """Everything that is noted, for people."""
-    ran = _rows(folder)
+    ran = rows_of(folder)
     rows = _last(ran)
     held = {_case(row) for row in rows if row["ok"]}
     dates = sorted({row["date"] for row in rows})

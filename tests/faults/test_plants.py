@@ -30,7 +30,8 @@ def test_every_bug_is_looked_for() -> None:
     for name, planted in PLANTS.items():
         assert what(name), name
         assert planted.numbers, name
-        assert planted.kind in CAMPAIGNS or planted.numbers[0] < KINDS[planted.kind].cases, name
+        own = planted.numbers[:1] if planted.kind == "zombie" else planted.numbers  # others follow the campaign's
+        assert planted.kind in CAMPAIGNS or max(own) < KINDS[planted.kind].cases, name
 
 
 @pytest.mark.parametrize("name", MODULES)

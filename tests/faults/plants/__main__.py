@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from tests.backing import start_backing
 from tests.faults.__main__ import run_case
 from tests.faults.plants._table import PLANTS, POISON, SAGA, Planted, what
-from tests.faults.results import RESULTS, commit, write_report
+from tests.faults.results import RESULTS, note, rows_of, write_report
 from tests.faults.stand import Stand
 
 KEPT = "plants.jsonl"
@@ -72,13 +72,12 @@ def search(folder: Path, name: str, seed: int) -> dict[str, Any]:
     row = {
         "plant": name, "seed": seed, "cases": tried, "seconds": round(time.monotonic() - started, 1),
         "kind": planted.kind, "case": found.number if found else None, "at": found.notes if found else "",
-        "ok": bool(found and found.invariant in planted.invariants), "commit": commit(),
+        "ok": bool(found and found.invariant in planted.invariants),
         "violation": found.violation.splitlines()[0] if found else "",
     }  # fmt: skip
     verdict = "found" if row["ok"] else "found by surprise" if found else "NOT FOUND"
     print(f"== {name}: {verdict} in {tried} cases, {row['seconds']} s: {row['violation'][:300]}", flush=True)
-    with (folder / KEPT).open("a") as kept:
-        kept.write(json.dumps(row) + "\n")
+    note(folder, row, KEPT)
     return row
 
 
@@ -135,7 +134,7 @@ def saga(place: Path, name: str, seed: int) -> Found | None:
 
 def write_section(folder: Path) -> None:
     """Every plant's last search, for the report."""
-    last = {row["plant"]: row for row in map(json.loads, (folder / KEPT).read_text().splitlines())}
+    last = {row["plant"]: row for row in rows_of(folder, KEPT)}
     rows = [last[name] for name in PLANTS if name in last]
     found = [row for row in rows if row["ok"]]
     said = [

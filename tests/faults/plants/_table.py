@@ -60,7 +60,9 @@ def _woken(invariants: str, model: str) -> Planted:
     own cases come those that would follow, with other loads.
     """
     place = ("before_store_write", model)
-    return Planted("zombie", [n for n in range(160) if stopped_at(n) == place], frozenset(invariants.split()))
+    return Planted(
+        "zombie", [n for n in range(4 * KINDS["zombie"].cases) if stopped_at(n) == place], frozenset(invariants.split())
+    )
 
 
 def _saga(wrong: str) -> Planted:

@@ -10,7 +10,6 @@ A rough provider fails 30 % of its calls, drops 10 % of its answers after it has
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sys
@@ -32,7 +31,7 @@ from schemas.orders import ORDERS
 from tests.backing import Backing, start_backing
 from tests.effects.provider import Provider
 from tests.faults.points import KAFKA_POINTS
-from tests.faults.results import commit
+from tests.faults.results import note, rows_of
 from tests.faults.saga.judge import Judge
 from tests.faults.saga.market import Market, make
 from tests.faults.stand import Orders
@@ -193,9 +192,7 @@ def main(folder: Path, seed: int, cases: Iterable[int]) -> int:
         verdict = "ok" if not wrong else "VIOLATED " + "; ".join(wrong[:5])
         notes = dict(run.notes) | {"seconds": round(time.monotonic() - started)}
         print(f"saga {case} (SEED={seed}), {what}: {verdict}; {notes}", flush=True)
-        with (folder / KEPT).open("a") as kept:
-            row = {"case": case, "seed": seed, "what": what, "notes": notes, "wrong": wrong, "commit": commit()}
-            kept.write(json.dumps(row) + "\n")
+        note(folder, {"case": case, "seed": seed, "what": what, "notes": notes, "wrong": wrong}, KEPT)
         code |= bool(wrong)
     write_section(folder)
     return code
@@ -203,11 +200,11 @@ def main(folder: Path, seed: int, cases: Iterable[int]) -> int:
 
 def write_section(folder: Path) -> None:
     """Every case's last run, for the report."""
-    rows = {(row["seed"], row["case"]): row for row in map(json.loads, (folder / KEPT).read_text().splitlines())}
+    rows = {(row["seed"], row["case"]): row for row in rows_of(folder, KEPT)}
     said = [
         "## Orders: kill -9 of a worker at points and anywhere, over saga, deciders and payments",
         "",
-        "Every order ended; stock, money, the provider's books, the saga's inbox, commands and table agree.",
+        "A violation: an order that has not ended, or stock, money, books, inbox, commands or table that do not agree.",
         "",
         "| what | violations | confirmed, cancelled | kills at points, anywhere | seconds | seed, case | commit |",
         "|---|---|---|---|---|---|---|",
