@@ -6,7 +6,7 @@ import operator
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -28,6 +28,7 @@ COUNTED_MAX = 10_000
 """A lag up to this is counted in records; a longer one in offsets, of which a few are transactions' markers."""
 
 Partition = tuple[str, int]
+Answer = TypeVar("Answer")
 
 
 def watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
@@ -35,16 +36,20 @@ def watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int
 
     Raises `KafkaException`; asks again for `TIMEOUT_S` where there is no leader yet, as after a topic was made.
     """
+    place = TopicPartition(topic, partition)
+    return _led(lambda: consumer.get_watermark_offsets(place, timeout=TIMEOUT_S))
+
+
+def _led(ask: Callable[[], Answer]) -> Answer:
+    """What the leader of a partition answers, once there is one."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+            return ask()
         except KafkaException as error:
             if error.args[0].code() not in NO_LEADER or time.monotonic() > deadline:
                 raise
             time.sleep(RETRY_S)
-        else:
-            return low, high
 
 
 class LogReader:
@@ -119,11 +124,18 @@ class LogReader:
 
     def offset_at(self, topic: str, partition: int, time_ms: int) -> int:
         """First offset that Kafka has whose timestamp is not before a time; the end where there is none."""
-        try:
+
+        def ask() -> int:
             (found,) = self._consumer.offsets_for_times([TopicPartition(topic, partition, time_ms)], timeout=TIMEOUT_S)
+            if found.error is not None:  # of this partition alone; its offset would read as "no record is that late"
+                raise KafkaException(found.error)
+            return int(found.offset)
+
+        try:
+            offset = _led(ask)
         except KafkaException as error:
             raise self._away(error) from None
-        return found.offset if found.offset >= 0 else self.log_bounds(topic, partition)[1]
+        return offset if offset >= 0 else self.log_bounds(topic, partition)[1]
 
     def topic_id(self, topic: str) -> str:
         """The cluster's own id of the topic: another one when a topic of the name is made again."""

@@ -223,6 +223,8 @@ class Archiver:
     """Keeps topics in object storage, record by record as they are; made by `Catalog`."""
 
     sources: tuple[Topic, ...]
+    published: frozenset[str] = frozenset()
+    """Those of them that clients write to, by name."""
     name: ClassVar[str] = "archiver"
 
 
@@ -269,7 +271,12 @@ class Catalog:
         Changelogs too: they hold the positions that make a processor's output exactly once, and what cannot be worked
         out again, such as the prices that an enricher saw.
         """
-        return Archiver(tuple(t for t in self.topics if CommandAnswered not in t.types))
+        return Archiver(tuple(t for t in self.topics if CommandAnswered not in t.types), self.published)
+
+    @property
+    def published(self) -> frozenset[str]:
+        """Names of the topics that clients write to; processors may, too."""
+        return frozenset(topic.name for domain in self.domains for _, topic in domain.published().values())
 
     @property
     def message_types(self) -> tuple[type[Any], ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import AfterValidator, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from eventlog.errors import ServiceAway
@@ -15,6 +15,16 @@ StackKind = Literal["embedded", "compose", "external"]
 
 STACK_FILE = "stack.json"
 """In `$ONEFACT_HOME`; mode 600, because it holds the generated passwords."""
+
+
+CUT_EVERY_S_MIN = 5.0
+"""Below it pauses would be a tenth of the time and more."""
+
+
+def _seldom(every_s: float) -> float:
+    if every_s and every_s < CUT_EVERY_S_MIN:
+        raise ValueError(f"0 for never, or at least {CUT_EVERY_S_MIN:.0f} seconds")
+    return every_s
 
 
 class StackFileSource(PydanticBaseSettingsSource):
@@ -86,6 +96,9 @@ class Settings(BaseSettings):
     """So long the archiver lets a record wait for others to be in a file with."""
     archive_memory_mb: int = 256
     """Of rows that wait in an archiver for their files, in all its partitions together."""
+    cut_every_s: Annotated[float, AfterValidator(_seldom)] = 300.0
+    """Between two pauses, of half a second, of all processors, so that the archive has a moment to go back to under any
+    load (`eventlog.quiescence`); 0 for none. The same for every worker."""
     archive_restore: Literal["Expedited", "Standard", "Bulk"] | None = None
     """How quickly readers have restored what is frozen, and wait for it; without it they raise what it takes."""
     archive_look_s: PositiveFloat = 30.0

@@ -47,8 +47,7 @@ def bootstrap(
     if not from_archive:
         raise BadInput("say where from: --from-archive")
     settings = Settings().required("kafka", "registry", "s3")
-    roots = [topic.name for domain in catalog().domains for _, topic in domain.published().values()]
-    wanted = whole.wanted_topics(settings, roots, at_cut=at_cut)
+    wanted = whole.wanted_topics(settings, catalog().published, at_cut=at_cut)
     _require_behind(settings, {(topic.name, number): end for topic in wanted for number, end in topic.ends.items()})
     found: list[Any] = []
 

@@ -74,10 +74,10 @@ class Wanted:
     """Where the log ended, by partition: markers may follow the last record."""
 
 
-def wanted_topics(settings: Settings, roots: Collection[str] = (), *, at_cut: bool = False) -> list[Wanted]:
+def wanted_topics(settings: Settings, published: Collection[str] = (), *, at_cut: bool = False) -> list[Wanted]:
     """Every archived topic that the cluster does not have yet, to the newest cut.
 
-    Of `roots`, which clients publish to, what came after it is kept too.
+    Of what is `published`, by clients, what came after it is kept too.
 
     Raises `Torn` where something else is archived after it, but for `at_cut`: then that is to be put aside.
     """
@@ -101,7 +101,7 @@ def wanted_topics(settings: Settings, roots: Collection[str] = (), *, at_cut: bo
         except NoTable:
             archived = {}
         ends = {number: cut.ends.get((name, number), 0) for number in numbers}
-        if name in roots:
+        if name in published:
             ends = {number: max(end, archived.get(number, 0)) for number, end in ends.items()}
         beyond += [f"{name}:{number}" for number, offset in archived.items() if offset > ends[number]]
         found.append(Wanted(name, made, archived, ends))

@@ -17,6 +17,7 @@ from eventlog.archive.table import Table
 from eventlog.envelope import RawRecord, Record
 from eventlog.errors import Fenced
 from eventlog.provision import described
+from eventlog.quiescence import Pauses
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
 from eventlog.roles import Archiver
@@ -29,6 +30,8 @@ LOOK_S = 0.5
 RETRY_S = 2.0
 CUT_S = 1.0
 """Between two looks whether nothing is under way, at least; more where records wait long to be archived."""
+CUT_PAUSED_S = 0.02
+"""The same while all processors pause."""
 CLOSE_S = 30.0
 """Of a look that is under way when the worker ends: it asks Kafka a few times, each with a limit of its own."""
 BATCH_RECORDS_MAX = 4_000
@@ -59,13 +62,17 @@ class Archive:
                 have_topic(self.objects, topic.name, reader.topic_id(topic.name), made)
         if self._cuts is None:
             partitions = {topic.name: topic.partitions for topic in role.sources}
-            self._cuts = threading.Thread(target=self._cut, args=(partitions,), name="cuts", daemon=True)
+            cutter = Cutter(self.objects, partitions, role.published)
+            self._cuts = threading.Thread(target=self._cut, args=(cutter,), name="cuts", daemon=True)
             self._cuts.start()
 
-    def _cut(self, topics: Mapping[str, int]) -> None:
+    def _cut(self, cutter: Cutter) -> None:
         """Keep finding moments that a cluster can be brought back to."""
-        cutter = Cutter(self.objects, topics)
-        while not self._closed.wait(max(CUT_S, self.settings.archive_age_s / 4)):
+        pauses = Pauses.of(self.settings)
+        usual = max(CUT_S, self.settings.archive_age_s / 4)
+        while not self._closed.wait(
+            CUT_PAUSED_S if pauses.left_s and not cutter.found else min(usual, pauses.next_s + CUT_PAUSED_S)
+        ):
             try:
                 if (cut := cutter.look()) is not None:
                     log.debug("cut", taken_ms=cut.taken_ms)

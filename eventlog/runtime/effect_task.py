@@ -59,7 +59,7 @@ class EffectTask(KafkaTask):
         self._go_on()
         return self._next
 
-    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+    async def _process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         if self._broken is not None:
             raise self._broken
         step, answers = self._step, list(self._answers)

@@ -15,6 +15,7 @@ from aiokafka.structs import TopicPartition
 from eventlog.codec import Codec
 from eventlog.envelope import RawRecord
 from eventlog.partition import partition_of
+from eventlog.quiescence import Pauses
 from eventlog.reader import LogReader
 from eventlog.roles import Catalog, Decider, Effect, Enricher
 from eventlog.rows import Flush, Outputs, OutRow
@@ -135,6 +136,7 @@ class KafkaTask:
         self._codec = codec
         self._producer: AIOKafkaProducer | None = None
         self._on_disk = state_store == "rocksdb"
+        self._pauses = Pauses.of(settings)
         self._slotted = isinstance(role, Decider)
         self._store: RocksStore | None = None
 
@@ -223,6 +225,15 @@ class KafkaTask:
         if store is not None:
             await asyncio.to_thread(store.close)
 
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+        """See `PartitionTask`. Begins no transaction while all processors pause."""
+        if left_s := self._pauses.left_s:
+            await asyncio.sleep(left_s)
+        return await self._process(records)
+
+    async def _process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+        raise NotImplementedError
+
     async def _run(self, run: Callable[[Flush], T], records: Sequence[RawRecord]) -> tuple[T, Outbox]:
         """What a step makes of the records, and its rows, put into batches while they are made."""
 
@@ -276,7 +287,7 @@ class DecideTask(KafkaTask):
         self._step = DecideStep(self._decider, self._codec, self._settings.code_version, self._store)
         return self._step
 
-    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+    async def _process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         assert self._producer is not None
         step = self._step
         if self._store is not None:
@@ -330,7 +341,7 @@ class EnrichTask(KafkaTask):
         await asyncio.to_thread(self._references.wait_whole)  # a fact enriched without them would stay wrong
         return position
 
-    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+    async def _process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         assert self._producer is not None
         step = self._step
         if self._store is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
@@ -17,41 +17,66 @@ from eventlog.settings import Settings
 TIMEOUT_S = 10
 
 
-def quiet_ends(settings: Settings, topics: Mapping[str, int]) -> Ends | None:
-    """Ends of every partition of these topics (name, partitions) at one moment; None where there was no such moment.
+class Quiet:
+    """Finds moments at which nothing was under way in these topics (name, partitions). Raises `ServiceAway`."""
 
-    The ends of what is committed are asked for first, the ends of all there is after that. Where both are the same in
-    every partition, nothing was appended in between and no transaction is open: so the first were all true at once.
-    """
-    places = [TopicPartition(name, number) for name, count in topics.items() for number in range(count)]
-    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
-    committed = _ends(admin, settings, places, IsolationLevel.READ_COMMITTED)
-    return committed if committed == _ends(admin, settings, places, IsolationLevel.READ_UNCOMMITTED) else None
+    def __init__(self, settings: Settings, topics: Mapping[str, int], published: Collection[str] = ()) -> None:
+        self._servers = settings.kafka
+        self._admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+        places = [TopicPartition(name, number) for name, count in topics.items() for number in range(count)]
+        self._published = [place for place in places if place.topic in published]
+        self._made = [place for place in places if place.topic not in published]
 
+    def ends(self) -> Ends | None:
+        """Ends of every partition at one moment; None where there was no such moment.
 
-def _ends(admin: AdminClient, settings: Settings, places: list[TopicPartition], level: IsolationLevel) -> Ends:
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    try:
-        found = admin.list_offsets(dict.fromkeys(places, latest), isolation_level=level, request_timeout=TIMEOUT_S)
-        return {(place.topic, place.partition): future.result().offset for place, future in found.items()}
-    except KafkaException as error:
-        raise ServiceAway("kafka", f"{settings.kafka}: {error.args[0].str()}") from None
+        The ends of what is committed are asked for first, the ends of all there is after that. Where both are the same
+        in every partition, nothing was appended in between and no transaction is open: so the first were all true at
+        once.
+
+        Clients may go on publishing. Of what they write to the ends of all there is are asked for in between, and whether
+        nothing before them is open any more. They have whatever was read before. A processor's transaction that wrote
+        there has ended then, with what it wrote to its changelog, if to nothing else: before the first question, or
+        else the last one tells.
+        """
+        made = self._ends(self._made, IsolationLevel.READ_COMMITTED)
+        published = self._ends(self._published, IsolationLevel.READ_UNCOMMITTED)
+        stable = self._ends(self._published, IsolationLevel.READ_COMMITTED)
+        if any(stable[place] < end for place, end in published.items()):
+            return None
+        return {**made, **published} if made == self._ends(self._made, IsolationLevel.READ_UNCOMMITTED) else None
+
+    def _ends(self, places: list[TopicPartition], level: IsolationLevel) -> Ends:
+        if not places:
+            return {}
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        wanted = dict.fromkeys(places, latest)
+        try:
+            found = self._admin.list_offsets(wanted, isolation_level=level, request_timeout=TIMEOUT_S)
+            return {(place.topic, place.partition): future.result().offset for place, future in found.items()}
+        except KafkaException as error:
+            raise ServiceAway("kafka", f"{self._servers}: {error.args[0].str()}") from None
 
 
 class Cutter:
     """Looks for cuts, and writes each once all before it is archived. Used from one thread at a time."""
 
-    def __init__(self, objects: Objects, topics: Mapping[str, int]) -> None:
+    def __init__(self, objects: Objects, topics: Mapping[str, int], published: Collection[str] = ()) -> None:
         self._objects = objects
-        self._topics = topics
+        self._quiet = Quiet(objects.settings, topics, published)
         self._tables = {name: Table(objects, name) for name in topics}
         self._found: Ends | None = None
         self._written: Ends | None = None
 
+    @property
+    def found(self) -> bool:
+        """A moment was found, and is not all archived yet."""
+        return self._found is not None
+
     def look(self) -> Cut | None:
         """The cut that was written, if one was. Raises `ServiceAway`."""
         if self._found is None:
-            found = quiet_ends(self._objects.settings, self._topics)
+            found = self._quiet.ends()
             if found is None or found == self._written:
                 return None
             self._found = found

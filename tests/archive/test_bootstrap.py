@@ -23,7 +23,7 @@ from eventlog.provision import described, ensure_topics
 from eventlog.reader import LogReader
 from eventlog.settings import Settings
 from eventlog.topics import Topic
-from eventlog.upkeep.quiet import Cutter, quiet_ends
+from eventlog.upkeep.quiet import Cutter, Quiet
 from eventlog.upkeep.rewind import ASIDE, moves_aside
 from eventlog.upkeep.verify import verify
 from tests.archive.conftest import Archive
@@ -64,7 +64,7 @@ def name() -> str:
 
 
 def ends(archive: Archive, partitions: int = 2) -> Cut:
-    found = quiet_ends(archive.settings, {archive.topic: partitions})
+    found = Quiet(archive.settings, {archive.topic: partitions}).ends()
     assert found is not None
     return write_cut(archive.objects, found)
 
@@ -193,7 +193,7 @@ def test_what_came_after_the_cut_is_put_aside_or_kept(own: Settings, name: str) 
     both = {commands.topic: 1, events.topic: 1}
     for archive in (commands, events):
         archive.publish(20, size=5)
-    found = quiet_ends(own, both)
+    found = Quiet(own, both).ends()
     assert found
     write_cut(commands.objects, found)
     for archive in (commands, events):
@@ -232,7 +232,7 @@ def test_there_is_no_cut_while_something_is_under_way(own: Settings, name: str) 
     producer.produce(name, b"?", partition=0)
     producer.flush(30)
     assert Cutter(archive.objects, {name: 1}).look() is None
-    assert quiet_ends(own, {name: 1}) is None
+    assert Quiet(own, {name: 1}).ends() is None
     archive.write(archive.log())
     producer.commit_transaction(30)
     cut = cutter.look()
@@ -240,6 +240,32 @@ def test_there_is_no_cut_while_something_is_under_way(own: Settings, name: str) 
     assert cut.ends[name, 0] <= archive.log()[-1].offset
     assert newest_cut(archive.objects) == cut
     assert cutter.look() is None, "what was committed meanwhile is not archived"
+
+
+def test_clients_may_go_on_publishing(own: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they write needs no moment without it, but for what a processor has under way there."""
+    commands, events = archived(own, f"{name}.commands", partitions=1), archived(own, f"{name}.events", partitions=1)
+    both = {commands.topic: 1, events.topic: 1}
+    ask = Quiet._ends
+
+    def published_meanwhile(self: Quiet, *arguments: object) -> object:
+        commands.publish(1, transactions=False)
+        return ask(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Quiet, "_ends", published_meanwhile)
+    assert Quiet(own, both).ends() is None
+    found = Quiet(own, both, [commands.topic]).ends()
+    assert found is not None
+    before = [record.offset for record in commands.log() if record.offset < found[commands.topic, 0]]
+    assert len(before) == 5, "with what was published after the events' end was asked for"
+    monkeypatch.setattr(Quiet, "_ends", ask)
+    producer = Producer({"bootstrap.servers": own.kafka, "transactional.id": name, "log_level": 0})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(commands.topic, b"?", partition=0)
+    producer.flush(30)
+    assert Quiet(own, both, [commands.topic]).ends() is None, "a processor may have more of it elsewhere"
+    producer.abort_transaction(30)
 
 
 class Counting:

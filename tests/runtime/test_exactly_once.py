@@ -11,6 +11,7 @@ import pytest
 
 from eventlog.codec import Codec
 from eventlog.settings import Settings
+from eventlog.topics import Domain
 from tests.backing import Backing
 from tests.runtime.counting import COUNTING, Count, Counted
 from tests.runtime.harness import Workers, consumed, header, publish, read_all, seeded, wait_until
@@ -38,12 +39,14 @@ def commands(prefix: str, count: int, counters: int, seed_of: int | None = None)
     return made
 
 
-def all_decided(settings: Settings) -> bool:
-    topics = {"counting.decider": "commands", "counting.enricher": "events"}
-    return all(consumed(settings, group, COUNTING.topic(kind)) for group, kind in topics.items())
+def all_decided(settings: Settings, domain: Domain = COUNTING) -> bool:
+    topics = {"decider": "commands", "enricher": "events"}
+    return all(consumed(settings, f"{domain.name}.{role}", domain.topic(kind)) for role, kind in topics.items())
 
 
-def check_invariants(settings: Settings, codec: Codec, prefix: str, published: list[tuple[str, Count]]) -> None:
+def check_invariants(
+    settings: Settings, codec: Codec, prefix: str, published: list[tuple[str, Count]], domain: Domain = COUNTING
+) -> None:
     """No command lost or decided twice, versions without gaps, totals and derived facts equal to a plain fold."""
     expected: dict[str, list[tuple[str, int]]] = {}
     seen = set()
@@ -53,7 +56,7 @@ def check_invariants(settings: Settings, codec: Codec, prefix: str, published: l
             expected.setdefault(command.counter_id, []).append((command_id, command.number))
     decided: dict[str, list[tuple[str, int]]] = {}
     totals: Counter[str] = Counter()
-    events = COUNTING.topic("events")
+    events = domain.topic("events")
     for record in read_all(settings, events):
         if not (record.key or b"").startswith(prefix.encode() + b"-"):
             continue  # other tests' records, of which some cannot be read
@@ -66,7 +69,7 @@ def check_invariants(settings: Settings, codec: Codec, prefix: str, published: l
         assert event.total == totals[event.counter_id], "state was lost or doubled"
     assert decided == expected
     doubled: dict[str, list[int]] = {}
-    enriched = COUNTING.topic("enriched")
+    enriched = domain.topic("enriched")
     for record in read_all(settings, enriched):
         if not (record.key or b"").startswith(prefix.encode() + b"-"):
             continue

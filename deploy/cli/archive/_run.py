@@ -56,8 +56,9 @@ def _stop_when_archived() -> None:
     from eventlog.upkeep.quiet import Cutter, archived_to
 
     settings = Settings().required("kafka", "registry", "s3")
-    objects, sources = Objects(settings), catalog().archiver.sources
-    cutter = Cutter(objects, {topic.name: topic.partitions for topic in sources})
+    objects, archiver = Objects(settings), catalog().archiver
+    sources = archiver.sources
+    cutter = Cutter(objects, {topic.name: topic.partitions for topic in sources}, archiver.published)
 
     def watch() -> None:
         ends: dict[tuple[str, int], int] | None = None

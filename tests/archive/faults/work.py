@@ -22,7 +22,7 @@ from eventlog.reader import LogReader, to_record
 from eventlog.registry import Registry
 from eventlog.upkeep import compact, tiers
 from eventlog.upkeep.policy import Policy, TopicPolicy
-from eventlog.upkeep.quiet import quiet_ends
+from eventlog.upkeep.quiet import Quiet
 from eventlog.upkeep.rewind import rewind
 from tests.archive.faults import rebuilds
 from tests.archive.faults.checks import check
@@ -166,7 +166,7 @@ LATEST = tiered(TopicPolicy(compact_after="0h", latest_per_key=True))
 
 
 def cut(place: Place) -> None:
-    ends = quiet_ends(place.settings, {place.topic: 1})
+    ends = Quiet(place.settings, {place.topic: 1}).ends()
     assert ends, "nobody else writes to it"
     write_cut(place.objects, ends)
 
