@@ -34,10 +34,10 @@ class Quiet:
         in every partition, nothing was appended in between and no transaction is open: so the first were all true at
         once.
 
-        Clients may go on publishing. Of what they write to the ends of all there is are asked for in between, and whether
-        nothing before them is open any more. They have whatever was read before. A processor's transaction that wrote
-        there has ended then, with what it wrote to its changelog, if to nothing else: before the first question, or
-        else the last one tells.
+        Clients may go on publishing. Of what they write to the ends of all there is are asked for in between, and
+        whether nothing before them is open any more. They have whatever was read before. A processor's transaction that
+        wrote there has ended then, with what it wrote to its changelog, if to nothing else: before the first question,
+        or else the last one tells.
         """
         made = self._ends(self._made, IsolationLevel.READ_COMMITTED)
         published = self._ends(self._published, IsolationLevel.READ_UNCOMMITTED)
