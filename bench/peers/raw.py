@@ -74,8 +74,9 @@ class RawConsume(Ready):
         finally:
             consumer.close()
         seconds = time.monotonic() - began
-        # A topic of a single batch has no time between batches; its figure means nothing but is one.
-        return Run({"rate": (seen - first or seen) / seconds, "records": seen - first, "seconds": seconds})
+        # A topic of a single batch has no time between batches; its figures mean nothing but are some.
+        records = seen - first or seen
+        return Run({"rate": records / seconds, "records": records, "seconds": seconds})
 
     @staticmethod
     def _reader(stand: Stand) -> Callable[[Any], object]:

@@ -49,6 +49,7 @@ def bootstrap(
     settings = Settings().required("kafka", "registry", "s3")
     wanted = whole.wanted_topics(settings, catalog().published, at_cut=at_cut)
     _require_behind(settings, {(topic.name, number): end for topic in wanted for number, end in topic.ends.items()})
+    names = whole.begin(settings, wanted)
     found: list[Any] = []
 
     def told(restored: whole.Restored) -> None:
@@ -58,11 +59,12 @@ def bootstrap(
 
     whole.bootstrap(settings, wanted, told)
     provision(settings)
-    if wanted:
+    if names:
         commit_positions(settings, catalog().processors)
         with Publisher(settings) as publisher:
-            for move in moves_aside(Objects(settings), [topic.name for topic in wanted]):
+            for move in moves_aside(Objects(settings), names):
                 teller(publisher)(move)
+        whole.finish(settings)
     left_out, aside = (sum(getattr(each, name) for each in found) for name in ("left_out", "aside"))
     if as_json:
         from dataclasses import asdict

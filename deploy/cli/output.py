@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -38,12 +38,13 @@ def document(value: Any) -> str:
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
-def print_json(value: Any) -> None:
-    """Print one document on stdout; money as text, times in UTC."""
+def print_json(value: Any, file: TextIO | None = None) -> None:
+    """Print one document, on stdout where nothing else is given; money as text, times in UTC."""
     from eventlog.digest import plain
 
-    sys.stdout.write(document(plain(value)) + "\n")
-    sys.stdout.flush()
+    file = file or sys.stdout
+    file.write(document(plain(value)) + "\n")
+    file.flush()
 
 
 def print_error(message: str, *, as_json: bool) -> None:

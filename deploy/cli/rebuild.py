@@ -256,8 +256,10 @@ def _print_rollback(result: ReplayResult) -> None:
 
 
 def _confirmed(found: Comparison, *, sure: bool, quiet: bool) -> bool:
-    """Show what differs, and ask where there is somebody to ask."""
+    """Show what differs before anything is switched, and ask where there is somebody to ask."""
     if quiet:
+        sample = [asdict(each) for each in found.sample]
+        print_json({"differing": found.differing, "counts": found.counts, "sample": sample}, sys.stderr)
         return True
     say(f"{_counted(found)}:")
     print_differences(found.sample, found.differing)

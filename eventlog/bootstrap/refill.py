@@ -24,10 +24,12 @@ WIRE_BYTES_MAX = 16 * 1024 * 1024
 TRANSACTION_TIMEOUT_S = 900
 """The most that a broker takes by default: a partition's fillers are one transaction, or a few."""
 TRANSACTION_AGE_S = 600.0
-"""After this long the fillers' transaction is aborted at the next gap, and another one begun."""
+"""After this long the fillers' transaction is aborted in this gap or the next one, and another one begun."""
 FILLER = b"\xff\xfffiller"
 """Key of what takes an offset; compacted topics want one."""
 FILLERS_AT_ONCE = 50_000
+CLOSED_FROM = 10_000
+"""A gap of so many offsets is closed with a marker of its own: what follows may take longer than a transaction may."""
 
 
 class NotAsExpected(OnefactError):
@@ -155,13 +157,14 @@ class Refill:
         """Take every offset before `until`; the last time one more, where there is no room for the abort's marker."""
         self._settle()
         done = self._done
-        if self._began is None:
-            self._ask(self._fillers.begin_transaction)
-            self._began, self._in_transaction = time.monotonic(), 0
-        ends = last or time.monotonic() - self._began > TRANSACTION_AGE_S
+        self._begin()
+        ends = last or self._aged or until - done.end >= CLOSED_FROM
         # The marker takes an offset, too; there is none of a transaction without records.
         marker = int(ends and (self._in_transaction > 0 or until - done.end > 1))
         while done.end < until - marker:
+            if self._aged and until - marker - done.end > 1:  # room for the marker, and for what is begun then
+                self._abort()
+                self._begin()
             count = min(FILLERS_AT_ONCE, until - marker - done.end)
             for _ in range(count):
                 self._produce(self._fillers, None, FILLER, stamp, [])
@@ -171,6 +174,19 @@ class Refill:
             self._settle(self._fillers)
         if ends:
             self._abort()
+
+    def _begin(self) -> None:
+        """Have a transaction for fillers."""
+        if self._began is None:
+            self._ask(self._fillers.begin_transaction)
+            self._began, self._in_transaction = time.monotonic(), 0
+
+    @property
+    def _aged(self) -> bool:
+        """The transaction has records, and is to be ended where there is room for its marker."""
+        return (
+            self._began is not None and self._in_transaction > 0 and time.monotonic() - self._began > TRANSACTION_AGE_S
+        )
 
     def _abort(self) -> None:
         """End the fillers' transaction, and wait for its marker: it comes when it comes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,12 +31,14 @@ from eventlog.reader import LogReader
 from eventlog.registry import Registry
 from eventlog.settings import Settings
 from eventlog.upkeep.rewind import rewind
-from eventlog.upkeep.verify import verify
+from eventlog.upkeep.verify import Fault, verify
 
 AT_ONCE = 4
 """Partitions that are written at a time."""
 TIMEOUT_S = 60
 MISSING = "the archive has it, the log has not"
+_RUN = f"{meta.ROOT}/bootstrap.json"
+_UNDER_WAY = f"{meta.ROOT}/bootstrap"
 
 
 class NotEmpty(OnefactError):
@@ -134,6 +136,24 @@ def bootstrap(
     return done
 
 
+def begin(settings: Settings, wanted: Iterable[Wanted]) -> list[str]:
+    """Note what is brought back, until `finish`: these topics, and those of a run that was ended before that."""
+    objects = Objects(settings.required("s3"))
+    try:
+        before = json.loads(objects.get(_RUN))["topics"]
+    except NotFound:
+        before = []
+    names = sorted({*before, *(topic.name for topic in wanted)})
+    if names:
+        objects.put(_RUN, json.dumps({"topics": names}).encode())
+    return names
+
+
+def finish(settings: Settings) -> None:
+    """Everything is done that follows the topics, too: positions of groups, and what is to be told."""
+    Objects(settings).delete(_RUN)
+
+
 @contextmanager
 def _writers(settings: Settings, pool: ThreadPoolExecutor) -> Iterator[SimpleQueue[Refill]]:
     """As many as are used at a time, all of them open before anything is made: that ends what a killed run left."""
@@ -180,7 +200,7 @@ def _topic(
         objects.put(_note(wanted.name), json.dumps({"topic_id": topic_id}).encode())
         done = list(pool.map(write, range(wanted.made["partitions"])))
         for each in done:
-            _require_same(objects, log, wanted, each)
+            _require_same(settings, objects, log, wanted, each)
     meta.succeed_topic(objects, wanted.name, topic_id)
     objects.delete(_note(wanted.name))
     return Restored(
@@ -201,7 +221,7 @@ def _pieces(past: Past, topic: str, partition: int, end: int) -> Iterator[list[A
 
 
 def _note(topic: str) -> str:
-    return f"{meta.ROOT}/bootstrap/{topic}.json"
+    return f"{_UNDER_WAY}/{topic}.json"
 
 
 def _admin(settings: Settings) -> AdminClient:
@@ -267,7 +287,7 @@ def _result(future: Any, name: str) -> None:
         raise ServiceAway("kafka", f"topic {name}: {error.args[0].str()}") from None
 
 
-def _require_same(objects: Objects, log: LogReader, wanted: Wanted, done: Refilled) -> None:
+def _require_same(settings: Settings, objects: Objects, log: LogReader, wanted: Wanted, done: Refilled) -> None:
     """Hold a partition against the archive, record by record."""
     if not wanted.archived.get(done.partition):
         return
@@ -275,5 +295,11 @@ def _require_same(objects: Objects, log: LogReader, wanted: Wanted, done: Refill
     proof = verify(objects, log, wanted.name, done.partition, compacted=compacted)
     left_out = set(done.left_out)
     for fault in proof.faults:
-        if fault.what != MISSING or not {fault.begin, fault.end - 1} <= left_out:
+        if fault.what != MISSING or not _archived(settings, fault) <= left_out:
             raise OnefactError(f"what was written is not what is archived: {fault}")
+
+
+def _archived(settings: Settings, fault: Fault) -> set[int]:
+    """Offsets of the archive's records in a range."""
+    pieces = Past(settings).batches(fault.topic, fault.partition, fault.begin, fault.end)
+    return {message.offset() for messages, _ in pieces for message in messages}

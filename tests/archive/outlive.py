@@ -1,7 +1,7 @@
 """`make outlive`: a demo's Kafka, registry and stores are deleted, and come back from its archive as they were.
 
-Every row of every read model, the history of streams and reads as of a point are compared, by the program as a person
-runs it; then a command that was decided before is answered as it was, and one more is decided.
+Every row of every read model, now and as of a point, and the history of streams are compared;
+then a command that was decided before is answered as it was, and one more is decided.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ from projections.stores import left_out
 COMMANDS = int(os.environ.get("COMMANDS") or 2_000)
 LOST = ("kafka", "registry", "postgres", "redis", "neo4j")
 WAIT_S = 120.0
-STREAMS = 5
-"""Whose history is read."""
+KEYS = 5
+"""Of each model, about, whose row as of a point is read, and what happened to them."""
 
 
 def onefact(*words: str) -> Any:
@@ -58,20 +59,28 @@ def until_caught_up() -> None:
 
 
 def everything(point: datetime) -> dict[str, Any]:
-    """What can be read: every model whole, and of a few streams their history and rows as of a point."""
+    """What can be read: every model whole, now and as of a point; of some of its keys the row then, and the history."""
     found: dict[str, Any] = {}
     settings = Settings()
     with Reader(settings) as reader:
         models = [each.model for each in catalog().projections if not left_out(each.model.store, settings)]
         for model in models:
-            rows = reader.store(model.name).scan(model)
-            found[model.name] = sorted(json.dumps(plain(row), sort_keys=True) for row in rows)
-        streams = sorted({json.loads(row)["portfolio_id"] for row in found["portfolio"]})
-        for stream in streams[:: max(1, len(streams) // STREAMS)]:
-            found[f"history {stream}"] = facts_of(stream, declared_domains(), settings, everything=True)
-            row = reader.read("portfolio", (stream,), as_of=point)
-            found[f"portfolio {stream} as of {point}"] = plain(row)
+            rows = list(reader.store(model.name).scan(model))
+            found[model.name] = texts(rows)
+            if not rows:
+                raise SystemExit(f"{model.name} has no rows: the demo does not show it")
+            found[f"{model.name} as of {point}"] = texts(reader.read(model.name, as_of=point))
+            keys = sorted({tuple(row[column] for column in model.key) for row in rows}, key=str)
+            for key in keys[:: max(1, len(keys) // KEYS)]:
+                found[f"{model.name} {key} as of {point}"] = texts([reader.read(model.name, key, as_of=point)])
+                if isinstance(stream := key[0], str) and f"history {stream}" not in found:
+                    history = facts_of(stream, declared_domains(), settings, everything=True)
+                    found[f"history {stream}"] = texts(history)
     return found
+
+
+def texts(rows: Iterable[Any]) -> list[str]:
+    return sorted(json.dumps(plain(row), sort_keys=True) for row in rows)
 
 
 def main() -> int:

@@ -15,9 +15,10 @@ from confluent_kafka.admin import AdminClient
 
 from eventlog.archive.cuts import Cut, newest_cut, write_cut
 from eventlog.archive.meta import have_topic
+from eventlog.bootstrap import refill
 from eventlog.bootstrap.refill import NotAsExpected, Refill
 from eventlog.bootstrap.schemas import IdsTaken, place_schemas
-from eventlog.bootstrap.whole import NotEmpty, Torn, bootstrap, wanted_topics
+from eventlog.bootstrap.whole import NotEmpty, Torn, begin, bootstrap, finish, wanted_topics
 from eventlog.envelope import Record
 from eventlog.provision import described, ensure_topics
 from eventlog.reader import LogReader
@@ -117,9 +118,10 @@ def test_a_log_that_began_late_begins_where_it_did(own: Settings, name: str) -> 
         assert log.log_bounds(name, 0)[0] == records[0].offset
 
 
-def test_a_compacted_topic_and_names_that_nobody_can_write(own: Settings, name: str) -> None:
-    """Kafka takes no record without a key there; the archive may hold headers that a client cannot send."""
-    archive = archived(own, name, compacted=True, partitions=1)
+@pytest.mark.parametrize("compacted", [True, False])
+def test_names_that_nobody_can_write(own: Settings, name: str, *, compacted: bool) -> None:
+    """The archive may hold headers that a client cannot send; where Kafka compacts it takes no record without a key."""
+    archive = archived(own, name, compacted=compacted, partitions=1)
     records = [
         Record(name, 0, offset, 1_700_000_000_000 + offset, b"k%d" % (offset % 3), b"v", headers)
         for offset, headers in enumerate([[], [("é", b"1")], [("\udcff", b"")], [("a", None)]] * 3)
@@ -168,6 +170,44 @@ def test_killed_on_its_way_it_is_done_again(own: Settings, name: str) -> None:
         assert killed.returncode == -signal.SIGKILL, point
     bootstrap(own, wanted_topics(own))
     assert contents(archive.log()) == contents(records)
+
+
+@pytest.mark.parametrize(
+    ("closed_from", "age_s", "at_once"),
+    [(5, 600.0, 50_000), (10_000, 0.0, 50_000), (10_000, 0.0, 3)],
+    ids=["a marker for each long gap", "every transaction too old", "too old within the gap"],
+)
+def test_gaps_of_any_length_keep_every_offset(
+    own: Settings, name: str, monkeypatch: pytest.MonkeyPatch, closed_from: int, age_s: float, at_once: int
+) -> None:
+    """A gap of one, of a few, and of many, whenever the fillers' transactions end."""
+    monkeypatch.setattr(refill, "CLOSED_FROM", closed_from)
+    monkeypatch.setattr(refill, "TRANSACTION_AGE_S", age_s)
+    monkeypatch.setattr(refill, "FILLERS_AT_ONCE", at_once)
+    archive = archived(own, name, partitions=1)
+    offsets = [3, 4, 6, 7, 9, 12, 30, 31, 60, 62, 65, 66]
+    archive.write([Record(name, 0, offset, 1_700_000_000_000, b"k", b"v", []) for offset in offsets], files=2)
+    write_cut(archive.objects, {(name, 0): 80})
+    delete_topic(own, name)
+    (done,) = bootstrap(own, wanted_topics(own))
+    assert [record.offset for record in archive.log()] == offsets
+    assert (done.records, done.fillers) == (len(offsets), 80 - len(offsets))
+    with LogReader(own) as log:
+        assert log.log_bounds(name, 0) == (3, 80)
+
+
+def test_what_follows_the_topics_is_not_forgotten_by_a_run_that_was_ended(own: Settings, name: str) -> None:
+    archive = archived(own, name, partitions=1)
+    archive.publish(10, size=5)
+    archive.write(archive.log())
+    ends(archive, 1)
+    delete_topic(own, name)
+    wanted = wanted_topics(own)
+    assert begin(own, wanted) == [name]
+    bootstrap(own, wanted)
+    assert begin(own, wanted_topics(own)) == [name], "there is no topic left to bring back, and more to do"
+    finish(own)
+    assert begin(own, wanted_topics(own)) == []
 
 
 def test_somebody_who_writes_meanwhile_is_noticed(own: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +297,7 @@ def test_clients_may_go_on_publishing(own: Settings, name: str, monkeypatch: pyt
     found = Quiet(own, both, [commands.topic]).ends()
     assert found is not None
     before = [record.offset for record in commands.log() if record.offset < found[commands.topic, 0]]
-    assert len(before) == 5, "with what was published after the events' end was asked for"
+    assert len(before) == 6, "with what was published after the events' end was asked for"
     monkeypatch.setattr(Quiet, "_ends", ask)
     producer = Producer({"bootstrap.servers": own.kafka, "transactional.id": name, "log_level": 0})
     producer.init_transactions(30)

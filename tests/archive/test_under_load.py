@@ -104,12 +104,12 @@ def test_a_cluster_that_is_lost_under_load_comes_back(own: Settings, workers: Wo
 
 
 def cuts_within(objects: Objects, workers: Workers) -> list[Cut]:
-    """Two cuts with something before them."""
+    """Two cuts with facts before them."""
     found: dict[int, Cut] = {}
 
     def look() -> bool:
         cut = newest_cut(objects)
-        if cut and all(any(cut.ends[t.name, p] for p in range(t.partitions)) for t in (EVENTS, ENRICHED)):
+        if cut and all(sum(cut.ends[t.name, p] for p in range(t.partitions)) > AT_ONCE for t in (EVENTS, ENRICHED)):
             found[cut.taken_ms] = cut
         return len(found) == 2
 

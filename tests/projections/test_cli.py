@@ -118,10 +118,7 @@ def test_replay_switches_and_says_so(quoted: Settings) -> None:
 def test_a_replay_that_differs_is_refused_with_1_and_the_key(quoted: Settings) -> None:
     with Reader(quoted) as reader:
         version = reader.store("prices").live_version(PRICES.model)
-    import redis
-
-    with redis.Redis.from_url(quoted.redis) as client:
-        client.hset(f"onefact:prices:v{version}:row:{SYMBOL}", "price", "0.01")
+    wrong(quoted, version)
     verified = onefact(quoted, "verify", "prices")
     assert verified.returncode == 1
     assert "1 rows differ (1 changed)" in verified.stdout
@@ -136,7 +133,21 @@ def test_a_replay_that_differs_is_refused_with_1_and_the_key(quoted: Settings) -
     assert taken.returncode == 0
     shown, switched = taken.stdout.index("1 rows differ (1 changed):"), taken.stdout.index("switched to version")
     assert shown < switched, "the difference comes before the switch"
-    assert replay("prices", quoted).identical
+    result = replay("prices", quoted)
+    assert result.identical
+    wrong(quoted, result.version)
+    taken = onefact(quoted, "replay", "prices", "--expect-change", "--json")
+    assert json.loads(taken.stdout)["switched"]
+    before = json.loads(taken.stderr)
+    assert (before["counts"], before["sample"][0]["key"]) == ({"changed": 1}, [SYMBOL])
+
+
+def wrong(settings: Settings, version: int) -> None:
+    """Somebody changes a row by hand."""
+    import redis
+
+    with redis.Redis.from_url(settings.redis) as client:
+        client.hset(f"onefact:prices:v{version}:row:{SYMBOL}", "price", "0.01")
 
 
 def test_one_row_is_mended_and_a_version_comes_back(quoted: Settings, tmp_path: Path) -> None:
