@@ -59,14 +59,14 @@ class EffectTask(KafkaTask):
         self._go_on()
         return self._next
 
-    async def _process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         if self._broken is not None:
             raise self._broken
         step, answers = self._step, list(self._answers)
         now_ms = int(time.time() * 1000)
         done = await with_schemas(self._codec, lambda: step.run(records, answers, now_ms), records)
         next_offset = done.next_offset or self._next
-        await self._begin(done, {})
+        await self._begin_with(done, {})
         await self._commit(step.changelog(done), next_offset)
         step.commit(done)  # only now: an aborted batch leaves no trace
         self._next = next_offset

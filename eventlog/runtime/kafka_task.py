@@ -225,15 +225,6 @@ class KafkaTask:
         if store is not None:
             await asyncio.to_thread(store.close)
 
-    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
-        """See `PartitionTask`. Begins no transaction while all processors pause."""
-        if left_s := self._pauses.left_s:
-            await asyncio.sleep(left_s)
-        return await self._process(records)
-
-    async def _process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
-        raise NotImplementedError
-
     async def _run(self, run: Callable[[Flush], T], records: Sequence[RawRecord]) -> tuple[T, Outbox]:
         """What a step makes of the records, and its rows, put into batches while they are made."""
 
@@ -243,13 +234,19 @@ class KafkaTask:
 
         return await with_schemas(self._codec, attempt, records)
 
-    async def _begin(self, done: Outputs, topics: Mapping[str, Topic]) -> None:
-        """Begin a transaction with all that a step has made."""
+    async def _begin(self, outbox: Outbox) -> dict[str, list[tuple[int, asyncio.Future[Any]]]]:
+        """Begin a transaction with these rows; see `Outbox.send`. None is begun while all processors pause."""
         assert self._producer is not None
+        if left_s := self._pauses.left_s:
+            await asyncio.sleep(left_s)
+        await self._producer.begin_transaction()
+        return await outbox.send(self._producer)
+
+    async def _begin_with(self, done: Outputs, topics: Mapping[str, Topic]) -> None:
+        """Begin a transaction with all that a step has made."""
         outbox = Outbox()
         outbox.take_all(done, self.partition, topics)
-        await self._producer.begin_transaction()
-        await outbox.send(self._producer)
+        await self._begin(outbox)
 
     async def _commit(self, changelog: list[OutRow], next_offset: int) -> None:
         assert self._producer is not None
@@ -287,15 +284,14 @@ class DecideTask(KafkaTask):
         self._step = DecideStep(self._decider, self._codec, self._settings.code_version, self._store)
         return self._step
 
-    async def _process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         assert self._producer is not None
         step = self._step
         if self._store is not None:
             # Off the event loop, which heartbeats and the other partitions need.
             await asyncio.to_thread(step.recall, {record.key for record in records if record.key})
         done, outbox = await self._run(lambda flush: step.run(records, flush), records)
-        await self._producer.begin_transaction()
-        sent = await outbox.send(self._producer)
+        sent = await self._begin(outbox)
         # Outcomes carry the events' offsets, so that a repeated command is answered with the same position.
         placed = [(first, (await future).offset) for first, future in sent.get(step.events, ())]
         answers, changelog = step.late(done, placed)
@@ -341,7 +337,7 @@ class EnrichTask(KafkaTask):
         await asyncio.to_thread(self._references.wait_whole)  # a fact enriched without them would stay wrong
         return position
 
-    async def _process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         assert self._producer is not None
         step = self._step
         if self._store is not None:
@@ -349,8 +345,7 @@ class EnrichTask(KafkaTask):
             await asyncio.to_thread(step.recall, {record.key for record in records if record.key})
         done, outbox = await self._run(lambda flush: step.run(records, flush), records)
         outbox.take_all(done, self.partition, self._topics)
-        await self._producer.begin_transaction()
-        await outbox.send(self._producer)
+        await self._begin(outbox)
         await self._commit(step.changelog(done), done.next_offset)
         step.commit(done)  # only now: an aborted batch leaves no trace
         return done.counts

@@ -57,9 +57,9 @@ class RelayTask(KafkaTask):
         self._step = RelayStep(self._relay, self._source, self._codec)
         return await super().open()
 
-    async def _process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         done = await with_schemas(self._codec, lambda: self._step.run(records), records)
-        await self._begin(done, {self._inbox.name: self._inbox})
+        await self._begin_with(done, {self._inbox.name: self._inbox})
         await self._commit([], done.next_offset)
         return done.counts
 
@@ -101,10 +101,10 @@ class SagaTask(KafkaTask):
         self._unset_alarm()
         await super().close()
 
-    async def _process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
+    async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         step = self._step
         done = await with_schemas(self._codec, lambda: step.run(records), records)
-        await self._begin(done, self._commands)
+        await self._begin_with(done, self._commands)
         await self._commit(step.changelog(done), done.next_offset)
         step.commit(done)  # only now: an aborted batch leaves no trace
         self._set_alarm()

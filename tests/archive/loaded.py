@@ -17,6 +17,9 @@ CATALOG = Catalog(
 
 if __name__ == "__main__":
     import deploy.worker
+    from eventlog.runtime.kafka_task import KafkaTask
 
+    # So few of one transaction that some is always under way.
+    KafkaTask.batch_records_max = 20
     deploy.worker.catalog = lambda: CATALOG  # type: ignore[attr-defined]
     sys.exit(deploy.worker.main(sys.argv[1:]))
