@@ -15,6 +15,8 @@ WIRE_BYTES_MAX = 12 * 1024 * 1024
 """What a topic takes at all, so that a record over the limit above is seen, and named, and not lost."""
 PARTITIONS = 4
 """Of every keyed topic of a domain: the same key is in the same partition of all of them."""
+COMPACTION_LAG_S = 600
+"""So long Kafka keeps every record of a compacted topic: whoever archives one has the time to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Topic:
 
     def config(self) -> dict[str, str]:
         """The broker's configuration of this topic."""
+        compacted = {"min.compaction.lag.ms": str(COMPACTION_LAG_S * 1000)} if self.compacted else {}
         retention_ms = -1 if self.retention is None else int(self.retention.total_seconds() * 1000)
         return {
             "cleanup.policy": "compact" if self.compacted else "delete",
@@ -46,7 +49,7 @@ class Topic:
             "retention.bytes": "-1",  # a broker's default may cut by size what is to be kept for ever
             "unclean.leader.election.enable": "false",  # a copy that lags must not become the truth
             "max.message.bytes": str(self.wire_bytes_max),
-        }
+        } | compacted
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,17 @@ class Cut:
     ends: Ends
 
 
-def write_cut(objects: Objects, ends: Ends) -> Cut:
-    """Keep a cut all of whose records are archived; of those before it a few are kept."""
-    cut = Cut(int(time.time() * 1000), dict(ends))
+def write_cut(objects: Objects, ends: Ends, taken_ms: int | None = None) -> Cut | None:
+    """Keep a cut all of whose records are archived; of those before it a few are kept.
+
+    None where the newest one goes further: another archiver found that, and what came before it may be compacted.
+    """
+    newest, taken_ms = newest_cut(objects), taken_ms or int(time.time() * 1000)
+    if newest is not None:
+        if any(ends[place] < end for place, end in newest.ends.items() if place in ends):
+            return None
+        taken_ms = max(taken_ms, newest.taken_ms + 1)  # a clock may go back, the newest one has the largest name
+    cut = Cut(taken_ms, dict(ends))
     told = [[topic, partition, end] for (topic, partition), end in sorted(cut.ends.items())]
     objects.put(f"{PREFIX}{cut.taken_ms:015d}.json", json.dumps({"ends": told}).encode())
     for key in sorted(key for key, _ in objects.keys(PREFIX))[:-KEPT]:

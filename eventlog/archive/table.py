@@ -167,7 +167,7 @@ class Table:
     ) -> None:
         """Commit that a partition's archive ends before `offset`: without some files, with the heads of others.
 
-        Raises `Fenced` where its position is not `expected` any more.
+        Raises `Fenced` where its position is not `expected` any more, or another one replaced a file that is to go.
         """
         from deltalake import CommitProperties, Transaction
 
@@ -176,6 +176,7 @@ class Table:
             table = self._refreshed()
             if self._position(table, partition) != expected:
                 raise Fenced(f"{self.topic}:{partition} was archived on by another one")
+            self._require_there(table, gone)
             removed = [actions.remove(segment, now_ms, data_change=True) for segment in gone]
             changes = [*(actions.add(segment, data_change=True) for segment in kept), *removed]
             after = Transaction(self._app(partition), offset, now_ms)

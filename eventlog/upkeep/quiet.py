@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
@@ -13,8 +14,11 @@ from eventlog.archive.table import NoTable, Table
 from eventlog.errors import ServiceAway
 from eventlog.reader import LogReader
 from eventlog.settings import Settings
+from eventlog.topics import COMPACTION_LAG_S
 
 TIMEOUT_S = 10
+FOUND_S = COMPACTION_LAG_S / 2
+"""So long a moment that was found waits to be archived: after it Kafka may have compacted away what counted then."""
 
 
 class Quiet:
@@ -66,6 +70,7 @@ class Cutter:
         self._quiet = Quiet(objects.settings, topics, published)
         self._tables = {name: Table(objects, name) for name in topics}
         self._found: Ends | None = None
+        self._found_ms = 0
         self._written: Ends | None = None
 
     @property
@@ -75,15 +80,18 @@ class Cutter:
 
     def look(self) -> Cut | None:
         """The cut that was written, if one was. Raises `ServiceAway`."""
+        if self._found is not None and time.time() * 1000 - self._found_ms > FOUND_S * 1000:
+            self._found = None
         if self._found is None:
+            asked_ms = int(time.time() * 1000)
             found = self._quiet.ends()
             if found is None or found == self._written:
                 return None
-            self._found = found
+            self._found, self._found_ms = found, asked_ms
         if not self._archived(self._found):
             return None
         self._written, self._found = self._found, None
-        return write_cut(self._objects, self._written)
+        return write_cut(self._objects, self._written, self._found_ms)
 
     def _archived(self, ends: Ends) -> bool:
         return archived_to(self._objects, ends, self._tables)

@@ -15,15 +15,22 @@ from confluent_kafka.admin import AdminClient
 
 from eventlog.archive.cuts import Cut, newest_cut, write_cut
 from eventlog.archive.meta import have_topic
+from eventlog.archive.objects import Objects
+from eventlog.archive.past import fetch
+from eventlog.archive.table import Segment
 from eventlog.bootstrap import refill
 from eventlog.bootstrap.refill import NotAsExpected, Refill
 from eventlog.bootstrap.schemas import IdsTaken, place_schemas
 from eventlog.bootstrap.whole import NotEmpty, Torn, begin, bootstrap, finish, wanted_topics
 from eventlog.envelope import Record
+from eventlog.errors import Fenced
 from eventlog.provision import described, ensure_topics
 from eventlog.reader import LogReader
 from eventlog.settings import Settings
 from eventlog.topics import Topic
+from eventlog.upkeep import quiet
+from eventlog.upkeep import rewind as rewinding
+from eventlog.upkeep.compact import compact
 from eventlog.upkeep.quiet import Cutter, Quiet
 from eventlog.upkeep.rewind import ASIDE, moves_aside
 from eventlog.upkeep.verify import verify
@@ -49,8 +56,6 @@ def own(settings: Settings) -> Settings:
 
 
 def archived(own: Settings, name: str, *, compacted: bool = False, partitions: int = 2) -> Archive:
-    from eventlog.archive.objects import Objects
-
     archive = Archive(Objects(own), own, name)
     topic = Topic(name, (), partitions, compacted=compacted, dead_letters=False)
     ensure_topics(own, [topic])
@@ -67,7 +72,9 @@ def name() -> str:
 def ends(archive: Archive, partitions: int = 2) -> Cut:
     found = Quiet(archive.settings, {archive.topic: partitions}).ends()
     assert found is not None
-    return write_cut(archive.objects, found)
+    cut = write_cut(archive.objects, found)
+    assert cut is not None
+    return cut
 
 
 def test_every_record_is_where_it_was(own: Settings, name: str) -> None:
@@ -261,6 +268,28 @@ def test_what_came_after_the_cut_is_put_aside_or_kept(own: Settings, name: str) 
     assert contents(read(events, 0, events.log()[-1].offset + 1)) == contents(events.log())
 
 
+def test_a_file_that_is_compacted_meanwhile_is_not_put_aside_in_part(
+    own: Settings, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = archived(own, name, partitions=1)
+    archive.publish(40, size=5)
+    records = archive.log()
+    archive.write(records, files=4)
+
+    def compacted_meanwhile(objects: Objects, segment: Segment) -> bytes:
+        monkeypatch.setattr(rewinding, "fetch", fetch)
+        compact(objects, archive.table, archive.table.segments())
+        return fetch(objects, segment)
+
+    monkeypatch.setattr(rewinding, "fetch", compacted_meanwhile)
+    middle = records[len(records) // 2].offset
+    with pytest.raises(Fenced, match="replaced by another one"):
+        rewinding.rewind(archive.objects, archive.table, 0, middle)
+    assert contents(read(archive, 0, records[-1].offset + 1)) == contents(records)
+    rewinding.rewind(archive.objects, archive.table, 0, middle)
+    assert [segment.end for segment in archive.table.segments()] == [middle]
+
+
 def test_there_is_no_cut_while_something_is_under_way(own: Settings, name: str) -> None:
     archive = archived(own, name, partitions=1)
     archive.publish(10, size=5)
@@ -280,6 +309,42 @@ def test_there_is_no_cut_while_something_is_under_way(own: Settings, name: str) 
     assert cut.ends[name, 0] <= archive.log()[-1].offset
     assert newest_cut(archive.objects) == cut
     assert cutter.look() is None, "what was committed meanwhile is not archived"
+
+
+def test_a_cut_never_goes_back(own: Settings, name: str) -> None:
+    """An archiver that slept writes none that is older than what another one wrote; nor does a clock that goes back."""
+    archive = archived(own, name, partitions=1)
+    archive.publish(10, size=5)
+    asleep, awake = Cutter(archive.objects, {name: 1}), Cutter(archive.objects, {name: 1})
+    assert asleep.look() is None
+    assert asleep.found
+    archive.publish(10, size=5)
+    archive.write(archive.log())
+    cut = awake.look()
+    assert cut is not None
+    assert asleep.look() is None
+    assert newest_cut(archive.objects) == cut
+    archive.publish(10, size=5)
+    later = Quiet(own, {name: 1}).ends()
+    assert later is not None
+    write_cut(archive.objects, later, cut.taken_ms - 60_000)
+    assert newest_cut(archive.objects) == Cut(cut.taken_ms + 1, later)
+
+
+def test_a_moment_that_was_found_too_long_ago_is_none(
+    own: Settings, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka may have compacted away what counted then."""
+    archive = archived(own, name, partitions=1)
+    archive.publish(10, size=5)
+    cutter = Cutter(archive.objects, {name: 1})
+    assert cutter.look() is None
+    archive.publish(10, size=5)
+    archive.write(archive.log())
+    monkeypatch.setattr(quiet, "FOUND_S", 0)
+    cut = cutter.look()
+    assert cut is not None
+    assert cut.ends == Quiet(own, {name: 1}).ends(), "the moment of now"
 
 
 def test_clients_may_go_on_publishing(own: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
