@@ -40,6 +40,8 @@ class TopicPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def __post_init__(self) -> None:
         for age in (self.compact_after, self.freeze_after, self.delete_after, self.kafka_keeps):
             age_of(age)
+        if self.latest_per_key and age_of(self.freeze_after) is not None:
+            raise ValueError("latest_per_key reads the files it compacts: what is frozen cannot be; say one of the two")
 
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -131,6 +131,7 @@ def test_the_policy_that_is_shipped_deletes_nothing(tmp_path: Path) -> None:
         ("default: {delete_after: 7y}", "by its name"),
         ("default: {latest_per_key: true}", "by its name"),
         ("topics: {a: {freeze_after: 1m}}", "'1m' is no age"),
+        ("topics: {a: {latest_per_key: true, freeze_after: 30d}}", "one of the two"),
         ("- 1", "object"),
         ("default: [", "policy.yaml"),
     ],

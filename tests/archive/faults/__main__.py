@@ -5,13 +5,13 @@
     SECONDS=600                     no new case is begun after that
     JOBS=2                          processes that share the operations out
     RESUME=1                        leave out cases of this seed that RUN has already
-    REPORT=REPORT.md                written in the end from all cases of this seed that RUN has
+    REPORT=REPORT.md                written in the end from all cases of this seed, and all plants, that RUN has
     PLANTS="name ..." or all        planted bugs instead, each until it is found; see plants/
 
 Each case is a topic and a bucket of its own, an operation, and a fault in the middle of it: a kill at a named point,
 or a store that misbehaves. What must hold (`checks`) is asked after the fault, and after the operation was done again.
 Services are those of ONEFACT_KAFKA, _REGISTRY, _S3, _POSTGRES and _REDIS, or are started.
-Exit code 1 when something did not hold; what was found is in RUN (.faults)/archive.jsonl.
+Exit code 1 when something did not hold; what was found is in RUN (.faults)/archive.jsonl and archive-plants.jsonl.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from pathlib import Path
 
 from tests.archive.faults import report
 from tests.archive.faults.campaign import Campaign
-from tests.archive.faults.plants._table import PLANTS
+from tests.archive.faults.plants._table import PLANTS, what
 from tests.archive.faults.work import CAMPAIGN
 
 CASES = 300
+CASES_KEPT, PLANTS_KEPT = "archive.jsonl", "archive-plants.jsonl"
 
 
 def main() -> int:
@@ -44,7 +45,11 @@ def main() -> int:
     wanted = os.environ.get("PLANTS", "").replace(",", " ").split()
     with proxied(os.environ["ONEFACT_S3"]) as proxy, tempfile.TemporaryDirectory(prefix="onefact-faults-") as folder:
         campaign = Campaign(proxy, Path(folder), seed, known=kept_in() / f"points-{seed}.json")
-        return plants(campaign, wanted) if wanted else cases(campaign)
+        code = plants(campaign, wanted) if wanted else cases(campaign)
+    rows = report.rows_of(kept_in() / CASES_KEPT)
+    if (told := os.environ.get("REPORT")) and report.last_of(rows, seed):
+        report.write(Path(told), rows, report.rows_of(kept_in() / PLANTS_KEPT), seed)
+    return code
 
 
 def with_services(seed: int) -> int:
@@ -86,8 +91,8 @@ def cases(campaign: Campaign) -> int:
     first, count = _number("FIRST", 0), _number("CASES", CASES)
     job, jobs = _number("JOB", 0), _number("JOBS", 1)
     limit_s = float(os.environ.get("SECONDS") or "inf")
-    rows, code = kept_in() / "archive.jsonl", report.commit()
-    there = report.rows_of(rows, campaign.seed) if os.environ.get("RESUME") else {}
+    rows, code = kept_in() / CASES_KEPT, report.commit()
+    there = report.last_of(report.rows_of(rows), campaign.seed) if os.environ.get("RESUME") else {}
     began, injected, failed, done = time.monotonic(), Counter[str](), 0, 0
     with rows.open("a") as out:
         only = [int(number) for number in os.environ.get("ONLY", "").split()]
@@ -108,8 +113,6 @@ def cases(campaign: Campaign) -> int:
     faults = ", ".join(f"{count} {kind}" for kind, count in sorted(injected.items()))
     print(f"{done - failed} of {done} cases held in {time.monotonic() - began:.0f} s; injected: {faults}")
     print("seconds: " + ", ".join(f"{step} {took:.0f}" for step, took in campaign.seconds.most_common()))
-    if told := os.environ.get("REPORT"):
-        report.write(Path(told), report.rows_of(rows, campaign.seed).values(), campaign.seed)
     return int(failed > 0)
 
 
@@ -124,6 +127,9 @@ def plants(campaign: Campaign, wanted: list[str]) -> int:
         print(f"== {name}: {found or 'NOT FOUND'}", flush=True)
         if found is None or found.partition(":")[0] not in PLANTS[name].invariants:
             missed.append(name)
+        row = {"name": name, "what": what(name), "found": found, "seed": campaign.seed, "commit": report.commit()}
+        with (kept_in() / PLANTS_KEPT).open("a") as out:
+            out.write(json.dumps(row) + "\n")
     print(f"{'all found' if not missed else 'NOT FOUND, or by surprise: ' + ', '.join(missed)}")
     return int(bool(missed))
 

@@ -32,14 +32,21 @@ def commit() -> str:
     return said.stdout.strip() or "?"
 
 
-def rows_of(path: Path, seed: int) -> dict[int, Row]:
+def rows_of(path: Path) -> list[Row]:
+    """All that were kept, in their order; none where nothing was."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def last_of(rows: Iterable[Row], seed: int) -> dict[int, Row]:
     """The last one of each case of a seed."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {row["number"]: row for row in map(json.loads, lines) if row["seed"] == seed}
+    return {row["number"]: row for row in rows if row["seed"] == seed}
 
 
-def write(path: Path, rows: Iterable[Row], seed: int) -> None:
-    found = sorted(rows, key=lambda row: row["number"])
+def write(path: Path, rows: Sequence[Row], planted: Iterable[Row], seed: int) -> None:
+    """From the rows of cases and those of planted bugs, the last one of each."""
+    last = last_of(rows, seed)
+    before = [row for row in rows if row["seed"] == seed and row["violation"] and row is not last[row["number"]]]
+    found = sorted(last.values(), key=lambda row: row["number"])
     kinds = Counter[str]()
     for row in found:
         kinds.update(row["injected"])
@@ -73,8 +80,26 @@ def write(path: Path, rows: Iterable[Row], seed: int) -> None:
     ]
     points = Counter(row["kill"] for row in hit if row["kill"])
     lines += ["", "Killed " + ", ".join(f"{point} ({count})" for point, count in sorted(points.items())) + "."]
-    lines += ["", *(f"- {row['number']} {row['operation']}, {row['fault']}: {row['violation']}" for row in failed)]
+    lines += ["", *map(_violated, failed)]
+    if before:
+        lines += ["", "Violated at first, and run again on a later commit:", "", *map(_violated, before)]
+    lines += ["", *_planted({row["name"]: row for row in planted}.values())]
     path.write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _violated(row: Row) -> str:
+    return f"- {row['number']} {row['operation']}, {row['fault']} ({row['commit']}): {row['violation']}"
+
+
+def _planted(rows: Iterable[Row]) -> list[str]:
+    """Bugs that were planted, and by which of the checks each was found."""
+    lines = [
+        f"| {row['what']} (`{row['name']}`) | {row['found'] or '**not found**'} | {row['commit']} |"
+        for row in sorted(rows, key=lambda row: row["name"])
+    ]
+    found = sum("not found" not in line for line in lines)
+    head = ["## Planted bugs", "", f"`make faults-archive PLANTS=all`: {found} of {len(lines)} found.", ""]
+    return [*head, "| bug | found by | commit |", "|---|---|---|", *lines]
 
 
 def _line(name: str, fault: str, rows: Sequence[Row]) -> str:

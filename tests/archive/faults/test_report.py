@@ -9,6 +9,8 @@ from typing import Any
 from tests.archive.faults import report
 from tests.archive.faults.work import CAMPAIGN
 
+FOUND = (("known", None), ("missed", None), ("known", "A2: lost"))
+
 
 def row(number: int, operation: str, **more: Any) -> dict[str, Any]:
     usual = {"seed": 7, "kill": None, "fault": "store", "injected": {}, "recovered_s": 1.0, "violation": None}
@@ -25,13 +27,19 @@ def test_cases_faults_violations_and_the_slowest_are_counted(tmp_path: Path) -> 
     ]
     kept, told = tmp_path / "rows", tmp_path / "REPORT.md"
     kept.write_text("".join(json.dumps(each) + "\n" for each in rows))
-    report.write(told, report.rows_of(kept, 7).values(), 7)
+    planted = [{"name": name, "what": "A bug", "found": found, "commit": "p"} for name, found in FOUND]
+    report.write(told, report.rows_of(kept), planted, 7)
     said = told.read_text()
     assert "SEED=7: 3 cases, 2 of them with a fault, 4 faults in all: 2 429, 1 kill, 1 reset. Violations: 1." in said
     assert "| archiving | kill -9 at named points | 1 | 1 | 0 | 4.0 s, 4.0 s (case 0) |" in said
     assert "| rebuilds | object store | 2 | 1 | 1 | 1.0 s, 1.0 s (case 2) |" in said
     assert "| **all** |  | 3 | 2 | 1 | 2.5 s, 4.0 s (case 0) |" in said
-    assert "- 1 replay, store: A7: late" in said
+    assert "- 1 replay, store (c): A7: late" in said
+    again = said.index("Violated at first")
+    assert said.index("- 1 replay") < again < said.index("- 0 archive, store (c): A1: early")
+    assert "1 of 2 found." in said
+    assert "| A bug (`known`) | A2: lost | p |" in said
+    assert "| A bug (`missed`) | **not found** | p |" in said
     assert "another seed" not in said
 
 
