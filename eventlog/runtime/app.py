@@ -53,6 +53,9 @@ class Batch(NamedTuple):
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with the client set up for transactional topics."""
 
+    positions: Mapping[TP, int] = {}
+    """How far each partition of the last fetch was read: markers and aborted records behind its records are, too."""
+
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         fetch.install()
         consumer = super()._create_worker_consumer(transport)
@@ -60,15 +63,32 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = int(FETCH_WAIT_S * 1000)  # a fetch in flight delays the one after a seek
         return consumer
 
+    async def _fetch_records(
+        self, consumer: aiokafka.AIOKafkaConsumer, active_partitions: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        records = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
+        subscriptions = consumer._subscription
+        states = {
+            tp: subscriptions.subscription.assignment.state_value(tp)
+            for tp in active_partitions
+            if subscriptions.is_assigned(tp)
+        }
+        self.positions = {tp: state.position for tp, state in states.items() if state.has_valid_position}
+        return records
+
 
 class Consumer(driver.Consumer):
     """One Faust message per partition and fetch, of the partitions whose gate is open."""
+
+    _thread: ConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._epochs: dict[TP, int] = {}
         self._open: set[TP] = set()
         self._full: set[TP] = set()
+        self._read: dict[TP, tuple[int, int]] = {}
+        """Offset after the last record that was handed over, and how far the log was read."""
         self._changed = asyncio.Event()
         self._fetching = asyncio.Lock()
         """Held by a fetch and by a seek: one that began before a seek may end after it, having taken what follows."""
@@ -87,6 +107,7 @@ class Consumer(driver.Consumer):
             if self._epochs[tp] != epoch:
                 return  # it was closed again meanwhile
             self._read_offset[tp] = offset or None
+            self._read[tp] = offset, offset
             self._full.discard(tp)
             self._open.add(tp)
             self._changed.set()
@@ -95,6 +116,11 @@ class Consumer(driver.Consumer):
         """Deliver nothing more of the partition; what is on its way becomes stale."""
         self._epochs[tp] = self._epochs.get(tp, 0) + 1
         self._open.discard(tp)
+
+    def read_to(self, tp: TP, offset: int) -> int:
+        """How far the log was read without a record from the offset on."""
+        after, reached = self._read.get(tp, (0, 0))
+        return max(offset, reached) if tp in self._open and after == offset else offset
 
     def is_current(self, tp: TP, batch: Batch) -> bool:
         return tp in self._open and self._epochs.get(tp) == batch.epoch
@@ -117,6 +143,9 @@ class Consumer(driver.Consumer):
         async with self._fetching:
             wanted = {tp: self._epochs[tp] for tp in self._open - self._full}
             records, out_of_range = await self._fetched(set(wanted)) if wanted else ({}, {})
+            for tp, reached in self._thread.positions.items() if wanted else ():
+                after = records[tp][-1].offset + 1 if records.get(tp) else self._read[tp][0]
+                self._read[tp] = after, reached
         generation = self.app.consumer_generation_id
         for tp, found in records.items():
             if self.should_stop or not found or tp not in wanted:
@@ -227,6 +256,9 @@ class PartitionFeed:
     async def stable_end(self) -> int:
         ends = await self._app.batches.highwaters(self._tp)
         return int(ends[self._tp])
+
+    def read_to(self, offset: int) -> int:
+        return self._app.batches.read_to(self._tp, offset)
 
     def end(self) -> int | None:
         try:

@@ -21,6 +21,7 @@ from eventlog.quiescence import Pauses
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
 from eventlog.roles import Archiver
+from eventlog.runtime.task import Pace
 from eventlog.settings import Settings
 from eventlog.topics import Topic
 from eventlog.upkeep.quiet import Cutter
@@ -111,6 +112,7 @@ class ArchiveTask:
         self.role = Archiver.name
         self.topic = source.name
         self.partition = partition
+        self.pace = Pace()
         self._archive = archive
         self._sink = archive.sink(source.name, partition)
         self._lock = asyncio.Lock()
@@ -145,6 +147,7 @@ class ArchiveTask:
             pause = LOOK_S
             async with self._lock:
                 try:
+                    self._sink.read_to(self.pace.read_to())
                     if self._sink.due:
                         await asyncio.to_thread(self._sink.flush)
                 except Fenced as fenced:

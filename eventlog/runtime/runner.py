@@ -55,6 +55,9 @@ class Feed(Protocol):
     async def stable_end(self) -> int:
         """Offset after the last stable record, asked for now."""
 
+    def read_to(self, offset: int) -> int:
+        """How far the log was read without a record from the offset on, which follows what was offered."""
+
     def end(self) -> int | None:
         """Offset after the newest record known, None when it is not known yet."""
 
@@ -81,6 +84,7 @@ class Runner:
         self._idle.set()
         self._pace: Pace = getattr(task, "pace", None) or Pace()
         self._pace.ring = self._wake.set
+        self._pace.read_to = self._read_to
         self._log = log.bind(role=task.role, topic=task.topic, partition=task.partition)
         labels = (task.role, str(task.partition))
         self._records = metrics.RECORDS.labels(*labels)
@@ -106,6 +110,10 @@ class Runner:
         """Take it that the log does not have what follows the records offered before."""
         self._out_of_range = True
         self._wake.set()
+
+    def _read_to(self) -> int:
+        processed = self.ready and self.next == self._fetched
+        return self._feed.read_to(self._fetched) if processed else self.next
 
     async def hold(self) -> None:
         """Finish the batch in hand, if any, and start no other: the partition may be moving."""
