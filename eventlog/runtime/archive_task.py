@@ -123,7 +123,7 @@ class ArchiveTask:
     async def open(self) -> int:
         await self._stop_timer()
         async with self._lock:
-            self._fenced = None
+            self._fenced, self.pace.due = None, False
             begin: Callable[[], int] = lambda: self._archive.first(self.topic, self.partition)  # noqa: E731
             opened = await asyncio.to_thread(self._sink.open, begin)
         self._timer = asyncio.create_task(self._watch())
@@ -151,7 +151,8 @@ class ArchiveTask:
                     if self._sink.due:
                         await asyncio.to_thread(self._sink.flush)
                 except Fenced as fenced:
-                    self._fenced = fenced  # said when the next records come: then the runner opens again
+                    self._fenced = fenced
+                    self.pace.is_due()  # the runner asks, hears it, and opens again
                     return
                 except Exception as error:  # noqa: BLE001 - what waits is kept, and tried again as it is
                     self._log.warning("the archive waits", error=f"{type(error).__name__}: {error}")

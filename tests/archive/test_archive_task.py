@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Producer
 
+from eventlog.archive.table import Table
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
 from eventlog.roles import Archiver
@@ -104,3 +105,30 @@ def test_a_partition_at_rest_is_committed_no_more(kafka_archive: Archive, shared
 
     asyncio.run(run())
     assert [segment.records for segment in archive.segments()] == [20]
+
+
+def test_a_commit_whose_answer_was_lost_is_found_though_more_was_read(
+    kafka_archive: Archive, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is tried again is another file then, which is refused, and the partition is quiet: no record wakes it."""
+    archive = kafka_archive
+    archive.publish(20)
+    tasks = tasks_of(shared, archive)
+    append, lost = Table.append, threading.Event()
+
+    def silent(self: Table, *arguments: object) -> None:
+        append(self, *arguments)  # type: ignore[arg-type]
+        if not lost.is_set():
+            abort(archive, 5)
+            lost.set()
+            raise OSError("the answer was lost")
+
+    monkeypatch.setattr(Table, "append", silent)
+
+    async def run() -> None:
+        async with live(archive, tasks.__getitem__):
+            await until(lambda: lost.is_set() and archive.table.next_offset(0) == log_end(archive))
+
+    asyncio.run(run())
+    assert archive.read(0, log_end(archive)) == archive.log()
+    assert not verify(archive.objects, None, archive.topic, 0).faults
