@@ -22,6 +22,10 @@ class StateUnusable(OnefactError):
     """The state that a worker keeps on disk cannot be read or written: the disk is full, or another process has it."""
 
 
+class Hole(OnefactError):
+    """Offsets are neither in the archive nor in the log."""
+
+
 class BadInput(OnefactError):
     """What was given cannot be used; nothing was done with it."""
 

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from eventlog.envelope import UNREADABLE_NAME, Record
-from eventlog.errors import ServiceAway
+from eventlog.errors import Hole, ServiceAway
 from eventlog.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,6 +101,12 @@ class LogReader:
             if archived is not None and archived[0] < low <= archived[1]:
                 low = archived[0]
         return low, high
+
+    def require_kept(self, topic: str, partition: int, offset: int) -> None:
+        """Raises `Hole` where log and archive together begin after an offset."""
+        low = self.bounds(topic, partition)[0]
+        if offset < low:
+            raise Hole(f"{topic}:{partition}: offsets {offset} to {low - 1} are neither in the log nor in the archive")
 
     def _archive(self, topic: str) -> Past | None:
         """The archive, where there is one of this very topic."""

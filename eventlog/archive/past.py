@@ -12,7 +12,7 @@ from eventlog.archive import meta, rows
 from eventlog.archive.frozen import RangeFrozen, Request, require_readable, state_of
 from eventlog.archive.objects import Frozen, Objects
 from eventlog.archive.table import NoTable, Segment, Table
-from eventlog.errors import NotFound, OnefactError
+from eventlog.errors import Hole, NotFound, OnefactError
 from eventlog.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ FILES_KEPT_BYTES = 64 * 1024 * 1024
 
 class Damaged(OnefactError):
     """A file of the archive is missing or altered; the message names the offsets."""
-
-
-class Hole(OnefactError):
-    """Offsets are neither in the archive nor in the log."""
 
 
 class Archived:

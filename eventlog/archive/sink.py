@@ -48,6 +48,9 @@ class PartitionSink:
 
     `open` tells where to go on, `add` takes records, `flush` commits them. After any error nothing is known of what was
     committed: `open` again.
+
+    What is committed reaches up to where the log was read (`read_to`), not to the last record only: the log may come to
+    begin after the markers behind it, and nobody could tell then that they were nothing else.
     """
 
     def __init__(
@@ -97,11 +100,19 @@ class PartitionSink:
     def due(self) -> bool:
         """What waits is enough, or has waited long enough."""
         limit = min(self._bytes_max, self._share.each)
-        return bool(self._waiting) and (self._bytes >= limit or time.monotonic() - self._since >= self._age_s)
+        return self.waits and (self._bytes >= limit or time.monotonic() - self._since >= self._age_s)
 
     @property
     def waits(self) -> bool:
-        return bool(self._waiting)
+        """There are records to be committed, or what follows the last ones."""
+        return bool(self._waiting) or (self._committed is not None and self._end > self._committed)
+
+    def read_to(self, end: int) -> None:
+        """Take it that no record follows the ones taken before until this offset."""
+        if end > self._end:
+            if not self.waits:
+                self._since = time.monotonic()
+            self._end = end
 
     def add(self, records: Sequence[Record]) -> None:
         """Take records that follow the ones taken before."""
@@ -119,12 +130,15 @@ class PartitionSink:
         self._end = records[-1].offset + 1
 
     def flush(self) -> int:
-        """Commit what waits: the schemas it needs, the file, then the table's commit. The number of records."""
-        if not self._waiting:
+        """Commit what waits: the schemas it needs, the file, then the table's commit. The number of records.
+
+        Where no record waits the file has none, and says by its name that there were none.
+        """
+        if not self.waits:
             return 0
         import pyarrow as pa
 
-        together = pa.concat_tables(self._waiting)
+        together = pa.concat_tables(self._waiting) if self._waiting else rows.to_table([])
         data = rows.to_file(together, self._table.topic, self._partition, self._begin, self._end)
         segment = Segment(
             topic=self._table.topic,

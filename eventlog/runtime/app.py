@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import aiokafka
 import faust
+import structlog
+from aiokafka.errors import OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from eventlog.envelope import RawRecord
+from eventlog.errors import Hole
 from eventlog.reader import LogReader, to_record
 from eventlog.runtime import fetch
 from eventlog.runtime.runner import Runner
@@ -32,6 +35,8 @@ FETCH_WAIT_S = 0.2
 SESSION_TIMEOUT_S = 10
 HEARTBEAT_S = 2
 
+log = structlog.get_logger()
+
 for _name in ("faust", "mode", "asyncio"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # debug records are built even when nobody shows them
 logging.getLogger("aiokafka").setLevel(logging.ERROR)
@@ -41,11 +46,15 @@ class Batch(NamedTuple):
     """One fetch of one partition; `epoch` tells it from fetches that were made before a seek."""
 
     records: list[RawRecord]
+    """Empty where the log does not have what was asked for."""
     epoch: int
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with the client set up for transactional topics."""
+
+    positions: Mapping[TP, int] = {}
+    """How far each partition of the last fetch was read: markers and aborted records behind its records are, too."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         fetch.install()
@@ -54,15 +63,32 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = int(FETCH_WAIT_S * 1000)  # a fetch in flight delays the one after a seek
         return consumer
 
+    async def _fetch_records(
+        self, consumer: aiokafka.AIOKafkaConsumer, active_partitions: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        records = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
+        subscriptions = consumer._subscription
+        states = {
+            tp: subscriptions.subscription.assignment.state_value(tp)
+            for tp in active_partitions
+            if subscriptions.is_assigned(tp)
+        }
+        self.positions = {tp: state.position for tp, state in states.items() if state.has_valid_position}
+        return records
+
 
 class Consumer(driver.Consumer):
     """One Faust message per partition and fetch, of the partitions whose gate is open."""
+
+    _thread: ConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._epochs: dict[TP, int] = {}
         self._open: set[TP] = set()
         self._full: set[TP] = set()
+        self._read: dict[TP, tuple[int, int]] = {}
+        """Offset after the last record that was handed over, and how far the log was read."""
         self._changed = asyncio.Event()
         self._fetching = asyncio.Lock()
         """Held by a fetch and by a seek: one that began before a seek may end after it, having taken what follows."""
@@ -81,6 +107,7 @@ class Consumer(driver.Consumer):
             if self._epochs[tp] != epoch:
                 return  # it was closed again meanwhile
             self._read_offset[tp] = offset or None
+            self._read[tp] = offset, offset
             self._full.discard(tp)
             self._open.add(tp)
             self._changed.set()
@@ -89,6 +116,11 @@ class Consumer(driver.Consumer):
         """Deliver nothing more of the partition; what is on its way becomes stale."""
         self._epochs[tp] = self._epochs.get(tp, 0) + 1
         self._open.discard(tp)
+
+    def read_to(self, tp: TP, offset: int) -> int:
+        """How far the log was read without a record from the offset on."""
+        after, reached = self._read.get(tp, (0, 0))
+        return max(offset, reached) if tp in self._open and after == offset else offset
 
     def is_current(self, tp: TP, batch: Batch) -> bool:
         return tp in self._open and self._epochs.get(tp) == batch.epoch
@@ -110,20 +142,35 @@ class Consumer(driver.Consumer):
             return
         async with self._fetching:
             wanted = {tp: self._epochs[tp] for tp in self._open - self._full}
-            records = await self._getmany(set(wanted), FETCH_WAIT_S) if wanted else {}
+            records, out_of_range = await self._fetched(set(wanted)) if wanted else ({}, {})
+            for tp, reached in self._thread.positions.items() if wanted else ():
+                after = records[tp][-1].offset + 1 if records.get(tp) else self._read[tp][0]
+                self._read[tp] = after, reached
         generation = self.app.consumer_generation_id
-        for tp, found in (records or {}).items():
+        for tp, found in records.items():
             if self.should_stop or not found or tp not in wanted:
                 continue
             last = found[-1]
             value = Batch(found, wanted[tp])
-            yield tp, self._as_message(tp, last, value, generation)
+            yield tp, self._as_message(tp, last.offset, last.timestamp / 1000, value, generation)
+        for tp, offset in out_of_range.items():
+            if not self.should_stop and tp in wanted:
+                # In order behind what was fetched before, which is still good.
+                yield tp, self._as_message(tp, offset, 0, Batch([], wanted[tp]), generation)
+
+    async def _fetched(self, wanted: set[TP]) -> tuple[Mapping[TP, list[RawRecord]], dict[TP, int]]:
+        """What one fetch brought; offsets that the log does not have, which are not asked for again."""
+        try:
+            return await self._getmany(wanted, FETCH_WAIT_S) or {}, {}
+        except OffsetOutOfRangeError as error:
+            out_of_range = {TP(*place): offset for place, offset in error.args[0].items()}
+            self._full |= out_of_range.keys()
+            return {}, out_of_range
 
     @staticmethod
-    def _as_message(tp: TP, last: Any, value: Any, generation: int) -> ConsumerMessage:
-        seconds = last.timestamp / 1000
+    def _as_message(tp: TP, offset: int, seconds: float, value: Any, generation: int) -> ConsumerMessage:
         return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, seconds, 0, None, None, value, None, 0, 0, tp,
+            tp.topic, tp.partition, offset, seconds, 0, None, None, value, None, 0, 0, tp,
             generation_id=generation,
         )  # fmt: skip
 
@@ -182,17 +229,36 @@ class PartitionFeed:
     def resume(self) -> None:
         self._app.batches.set_full(self._tp, False)
 
-    async def before_log(self, offset: int) -> AsyncIterator[list[RawRecord]]:
-        begins = await self._app.batches.earliest_offsets(self._tp)
-        begin = begins.get(self._tp, 0)
-        if offset >= begin:
-            return
+    async def before_log(self, offset: int) -> AsyncIterator[tuple[list[RawRecord], int]]:
         place = (self._tp.topic, self._tp.partition)
-        with await asyncio.to_thread(LogReader, self._app.settings) as reader:
-            batches = reader.batches({place: (offset, begin)})
-            while (found := await asyncio.to_thread(next, batches, None)) is not None:
-                if found[1]:
-                    yield [to_record(message) for message in found[1]]
+        while offset < (begin := await self._begin()):
+            with await asyncio.to_thread(LogReader, self._app.settings) as reader:
+                if offset > 0:  # a role that is new begins with what there is
+                    await asyncio.to_thread(self._require_kept, reader, offset)
+                batches = reader.batches({place: (offset, begin)})
+                while (found := await asyncio.to_thread(next, batches, None)) is not None:
+                    offset = found[2]
+                    yield [to_record(message) for message in found[1]], offset
+
+    def _require_kept(self, reader: LogReader, offset: int) -> None:
+        try:
+            reader.require_kept(*self._tp, offset)
+        except Hole as hole:
+            if self._tp.topic not in self._app.expiring:
+                raise
+            log.warning("expired", role=self._app.conf.id, topic=self._tp.topic, partition=self._tp.partition,
+                        what=str(hole))  # fmt: skip
+
+    async def _begin(self) -> int:
+        begins = await self._app.batches.earliest_offsets(self._tp)
+        return int(begins.get(self._tp, 0))
+
+    async def stable_end(self) -> int:
+        ends = await self._app.batches.highwaters(self._tp)
+        return int(ends[self._tp])
+
+    def read_to(self, offset: int) -> int:
+        return self._app.batches.read_to(self._tp, offset)
 
     def end(self) -> int | None:
         try:
@@ -205,10 +271,17 @@ class RoleApp(faust.App):
     """One role as a Faust app: its consumer group is the role's name, `new_task(topic, partition)` makes its tasks."""
 
     def __init__(
-        self, role: str, topics: dict[str, int], new_task: Callable[[str, int], PartitionTask], settings: Settings
+        self,
+        role: str,
+        topics: dict[str, int],
+        new_task: Callable[[str, int], PartitionTask],
+        settings: Settings,
+        expiring: Collection[str] = (),
     ) -> None:
+        """`expiring` are those of the topics that keep their records for a time only."""
         self._new_task = new_task
         self.settings = settings
+        self.expiring = expiring
         self.runners: dict[TP, Runner] = {}
         self.assigned_once = False
         named = "worker_name" in settings.model_fields_set
@@ -224,7 +297,7 @@ class RoleApp(faust.App):
             web_enabled=False,
             stream_wait_empty=False,
             stream_buffer_maxsize=16,
-            consumer_auto_offset_reset="earliest",
+            consumer_auto_offset_reset="none",  # what the log has no longer is not jumped over
             consumer_max_fetch_size=FETCH_BYTES_MAX,
             # A worker that is started again under its name takes up its partitions without a rebalance.
             consumer_group_instance_id=f"{role}-{settings.worker_name}" if named else None,
@@ -257,8 +330,12 @@ class RoleApp(faust.App):
         async for event in stream.events():
             tp = event.message.tp
             runner = self.runners.get(tp)
-            if runner is not None and self.batches.is_current(tp, event.value):
+            if runner is None or not self.batches.is_current(tp, event.value):
+                continue
+            if event.value.records:
                 runner.offer(event.value.records)
+            else:
+                runner.out_of_range()
 
     async def _revoked(self, _app: Any, revoked: Iterable[TP], **_: Any) -> None:
         # Before every rebalance everything is revoked, and most of it comes back: tasks are kept until it is

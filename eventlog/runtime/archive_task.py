@@ -21,6 +21,7 @@ from eventlog.quiescence import Pauses
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
 from eventlog.roles import Archiver
+from eventlog.runtime.task import Pace
 from eventlog.settings import Settings
 from eventlog.topics import Topic
 from eventlog.upkeep.quiet import Cutter
@@ -111,6 +112,7 @@ class ArchiveTask:
         self.role = Archiver.name
         self.topic = source.name
         self.partition = partition
+        self.pace = Pace()
         self._archive = archive
         self._sink = archive.sink(source.name, partition)
         self._lock = asyncio.Lock()
@@ -121,7 +123,7 @@ class ArchiveTask:
     async def open(self) -> int:
         await self._stop_timer()
         async with self._lock:
-            self._fenced = None
+            self._fenced, self.pace.due = None, False
             begin: Callable[[], int] = lambda: self._archive.first(self.topic, self.partition)  # noqa: E731
             opened = await asyncio.to_thread(self._sink.open, begin)
         self._timer = asyncio.create_task(self._watch())
@@ -145,10 +147,12 @@ class ArchiveTask:
             pause = LOOK_S
             async with self._lock:
                 try:
+                    self._sink.read_to(self.pace.read_to())
                     if self._sink.due:
                         await asyncio.to_thread(self._sink.flush)
                 except Fenced as fenced:
-                    self._fenced = fenced  # said when the next records come: then the runner opens again
+                    self._fenced = fenced
+                    self.pace.is_due()  # the runner asks, hears it, and opens again
                     return
                 except Exception as error:  # noqa: BLE001 - what waits is kept, and tried again as it is
                     self._log.warning("the archive waits", error=f"{type(error).__name__}: {error}")

@@ -72,7 +72,7 @@ class ReferenceReader:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
+                "auto.offset.reset": "error",  # what was forgotten meanwhile is in the archive: read again
                 "log_level": 0,
             }
         )

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from eventlog.envelope import RawRecord
-from eventlog.errors import Fenced, HandlerFailed, OnefactError, ServiceAway, StateUnusable
+from eventlog.errors import Fenced, HandlerFailed, Hole, OnefactError, ServiceAway, StateUnusable
 from eventlog.runtime import metrics
 from eventlog.runtime.task import Pace, PartitionTask
 
@@ -29,6 +29,10 @@ class LogShortened(OnefactError):
     """The log ends before what was committed from it; the partition waits for somebody to decide what is true."""
 
 
+class OutOfRange(OnefactError):
+    """The log does not have what is wanted next: it begins after that, or ends before it."""
+
+
 class Feed(Protocol):
     """Where the records come from."""
 
@@ -42,8 +46,17 @@ class Feed(Protocol):
 
     def resume(self) -> None: ...
 
-    def before_log(self, offset: int) -> AsyncIterator[list[RawRecord]]:
-        """Records from the offset on that the log has no longer, out of the archive."""
+    def before_log(self, offset: int) -> AsyncIterator[tuple[list[RawRecord], int]]:
+        """Records from the offset on that the log has no longer, out of the archive, and the offset read to.
+
+        Ends where the log begins then, however far that has moved meanwhile. Raises `Hole` where nobody has them.
+        """
+
+    async def stable_end(self) -> int:
+        """Offset after the last stable record, asked for now."""
+
+    def read_to(self, offset: int) -> int:
+        """How far the log was read without a record from the offset on, which follows what was offered."""
 
     def end(self) -> int | None:
         """Offset after the newest record known, None when it is not known yet."""
@@ -65,11 +78,13 @@ class Runner:
         self._wake = asyncio.Event()
         self._held = False
         self._moved = False
+        self._out_of_range = False
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._pace: Pace = getattr(task, "pace", None) or Pace()
         self._pace.ring = self._wake.set
+        self._pace.read_to = self._read_to
         self._log = log.bind(role=task.role, topic=task.topic, partition=task.partition)
         labels = (task.role, str(task.partition))
         self._records = metrics.RECORDS.labels(*labels)
@@ -90,6 +105,15 @@ class Runner:
         self._wake.set()
         if self._full:
             self._feed.pause()
+
+    def out_of_range(self) -> None:
+        """Take it that the log does not have what follows the records offered before."""
+        self._out_of_range = True
+        self._wake.set()
+
+    def _read_to(self) -> int:
+        processed = self.ready and self.next == self._fetched
+        return self._feed.read_to(self._fetched) if processed else self.next
 
     async def hold(self) -> None:
         """Finish the batch in hand, if any, and start no other: the partition may be moving."""
@@ -134,6 +158,10 @@ class Runner:
         started = time.monotonic()
         self.next = await self.task.open()
         await self._catch_up()
+        if self._out_of_range:
+            if self.next > (end := await self._feed.stable_end()):
+                raise _shortened(self.next, f"the log ends at {end}")
+            self._out_of_range = False
         self._buffer.clear()
         self._buffered = self._bytes = 0
         self._fetched = self.next
@@ -143,7 +171,7 @@ class Runner:
 
     async def _catch_up(self) -> None:
         """Take what the log has no longer: of a role that is new, or was away for longer than Kafka keeps records."""
-        async for records in self._feed.before_log(self.next):
+        async for records, following in self._feed.before_log(self.next):
             for start in range(0, len(records), self.task.batch_records_max):
                 if self._stopping:
                     return
@@ -153,20 +181,20 @@ class Runner:
                 self.next = batch[-1].offset + 1
                 self._count(batch, counts)
                 self._idle.set()
+            self.next = following  # no records lie between, and the log may begin after the last one
 
     async def _step(self) -> None:
         if self._moved and not self._held:
             self._moved = False
             await self._feed.start_at(self._fetched)
+        if self._out_of_range and not self._buffer:
+            raise OutOfRange(f"the log does not have {self._fetched}, which is wanted next")
         records = await self._take()
         if records is None:
             return
         if records and records[0].offset < self.next:
             # A client whose position is past the end of the log begins anew at its start.
-            raise LogShortened(
-                f"next is {self.next}, but the log gives {records[0].offset}: it has lost what was acknowledged, and "
-                "nothing is applied twice; see GUARANTEES.md"
-            )
+            raise _shortened(self.next, f"the log gives {records[0].offset}")
         started = time.monotonic()
         counts = await self.task.process(records)
         self._commit_seconds.observe(time.monotonic() - started)
@@ -214,10 +242,12 @@ class Runner:
         self.ready = False
         self._feed.stop()
         self._failures.inc()
-        if isinstance(error, Fenced | ServiceAway | StateUnusable):
+        if isinstance(error, Fenced | OutOfRange | ServiceAway | StateUnusable):
             self._log.warning("reopening", error=f"{type(error).__name__}: {error}")
         elif isinstance(error, LogShortened):
             self._log.error("the log is shorter than before; the partition waits", error=str(error))
+        elif isinstance(error, Hole):
+            self._log.error("the log has lost what comes next; the partition waits", error=str(error))
         elif isinstance(error, HandlerFailed):
             self._log.error("role failed; the partition waits", error=str(error), exc_info=error.__cause__)
         else:
@@ -240,6 +270,13 @@ class Runner:
             self._lag_seconds.set(0)
         elif timestamp_ms is not None:
             self._lag_seconds.set(max(0.0, time.time() - timestamp_ms / 1000))
+
+
+def _shortened(wanted: int, found: str) -> LogShortened:
+    return LogShortened(
+        f"next is {wanted}, but {found}: it has lost what was acknowledged, and nothing is applied twice; "
+        "see GUARANTEES.md"
+    )
 
 
 def _bytes_of(records: Sequence[RawRecord]) -> int:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 class Pace:
     """What a task with work of its own says to its runner; a task that has one is its `pace`."""
 
-    __slots__ = ("due", "full", "ring")
+    __slots__ = ("due", "full", "read_to", "ring")
 
     def __init__(self) -> None:
         self.due = False
@@ -25,6 +25,8 @@ class Pace:
         """No records are wanted until this is over."""
         self.ring: Callable[[], None] = _nobody
         """Wakes the runner."""
+        self.read_to: Callable[[], int] = int
+        """How far the log was read: every record before it has been processed."""
 
     def is_due(self) -> None:
         """Ask for `process`."""

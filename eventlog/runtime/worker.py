@@ -154,7 +154,8 @@ class Worker:
                 task if self._tracing is None or isinstance(role, Archiver) else TracedTask(task, role, self._tracing)
             )
 
-        return RoleApp(role.name, topics, new_task, self._settings)
+        expiring = [topic.name for topic in sources if topic.retention is not None]
+        return RoleApp(role.name, topics, new_task, self._settings, expiring)
 
     def _new_task(self, role: Role | Archiver, topic: str, partition: int, codec: Codec) -> PartitionTask:
         match role:

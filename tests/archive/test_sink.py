@@ -11,11 +11,11 @@ import sys
 import pytest
 
 from eventlog.archive.objects import Objects
-from eventlog.archive.past import Damaged, Hole
+from eventlog.archive.past import Damaged
 from eventlog.archive.sink import PartitionSink
 from eventlog.archive.table import Table
 from eventlog.envelope import Record
-from eventlog.errors import Fenced, OnefactError
+from eventlog.errors import Fenced, Hole, OnefactError
 from eventlog.settings import Settings
 from eventlog.upkeep.verify import verify
 from tests.archive.conftest import Archive

@@ -1,0 +1,134 @@
+"""What an archiver's task commits of one partition: all that was read, also where nothing but markers comes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+
+from eventlog.archive.table import Table
+from eventlog.reader import LogReader
+from eventlog.registry import Registry
+from eventlog.roles import Archiver
+from eventlog.runtime.archive_task import Archive as Shared
+from eventlog.runtime.archive_task import ArchiveTask
+from eventlog.topics import Topic
+from eventlog.upkeep.verify import verify
+from tests.archive.conftest import Archive
+from tests.archive.live import cut, live, until
+
+
+@pytest.fixture
+def shared(kafka_archive: Archive) -> Iterator[Shared]:
+    kafka_archive.table.create()
+    settings = kafka_archive.settings.model_copy(update={"archive_age_s": 0.5})
+    role = Archiver((Topic(kafka_archive.topic, (), 2, dead_letters=False),))
+    with Registry(settings.registry) as registry:
+        yield Shared(role, settings, registry)
+
+
+def tasks_of(shared: Shared, archive: Archive) -> list[ArchiveTask]:
+    source = Topic(archive.topic, (), 2, dead_letters=False)
+    return [ArchiveTask(shared, source, partition) for partition in (0, 1)]
+
+
+def log_end(archive: Archive) -> int:
+    with LogReader(archive.settings) as reader:
+        return reader.log_bounds(archive.topic, 0)[1]
+
+
+def abort(archive: Archive, count: int) -> None:
+    """Records of a transaction that is aborted."""
+    producer = Producer(
+        {"bootstrap.servers": archive.settings.kafka, "transactional.id": f"{archive.topic}-abort", "log_level": 0}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for _ in range(count):
+        producer.produce(archive.topic, value=b"never", partition=0)
+    producer.flush(30)
+    producer.abort_transaction(30)
+
+
+def test_what_is_archived_reaches_up_to_the_end_of_the_log(kafka_archive: Archive, shared: Shared) -> None:
+    """Behind the last record is a marker, and Kafka may be made to forget it."""
+    archive = kafka_archive
+
+    async def archived() -> None:
+        end = log_end(archive)
+        async with live(archive, tasks_of(shared, archive).__getitem__):
+            await until(lambda: archive.table.next_offset(0) == end)
+
+    archive.publish(20)
+    asyncio.run(archived())
+    first = archive.segments()
+    assert [segment.records for segment in first] == [20], "in the file of its records"
+    abort(archive, 5)
+    asyncio.run(archived())
+    assert [segment.records for segment in archive.segments()] == [20, 0], "in one of its own, where none follows"
+    records, end = archive.log(), log_end(archive)
+    cut(archive, -1)
+    with LogReader(archive.settings) as reader:
+        assert reader.log_bounds(archive.topic, 0) == (end, end)
+        assert reader.bounds(archive.topic, 0) == (0, end)
+        assert not verify(archive.objects, reader, archive.topic, 0).faults
+    assert archive.read(0, end) == records
+    archive.publish(40)
+    records += archive.log()
+    asyncio.run(archived())
+    with LogReader(archive.settings) as reader:
+        assert not verify(archive.objects, reader, archive.topic, 0).faults
+    assert archive.read(0, log_end(archive)) == records
+
+
+def test_a_partition_at_rest_is_committed_no_more(kafka_archive: Archive, shared: Shared) -> None:
+    archive = kafka_archive
+    archive.publish(20)
+    tasks = tasks_of(shared, archive)
+    looks = iter(range(6))
+    done = threading.Event()
+    read_to = tasks[0]._sink.read_to
+
+    def noted(end: int) -> None:
+        read_to(end)
+        if archive.segments() and next(looks, None) is None:
+            done.set()
+
+    tasks[0]._sink.read_to = noted  # type: ignore[method-assign]
+
+    async def run() -> None:
+        async with live(archive, tasks.__getitem__):
+            await until(done.is_set)
+
+    asyncio.run(run())
+    assert [segment.records for segment in archive.segments()] == [20]
+
+
+def test_a_commit_whose_answer_was_lost_is_found_though_more_was_read(
+    kafka_archive: Archive, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is tried again is another file then, which is refused, and the partition is quiet: no record wakes it."""
+    archive = kafka_archive
+    archive.publish(20)
+    tasks = tasks_of(shared, archive)
+    append, lost = Table.append, threading.Event()
+
+    def silent(self: Table, *arguments: object) -> None:
+        append(self, *arguments)  # type: ignore[arg-type]
+        if not lost.is_set():
+            abort(archive, 5)
+            lost.set()
+            raise OSError("the answer was lost")
+
+    monkeypatch.setattr(Table, "append", silent)
+
+    async def run() -> None:
+        async with live(archive, tasks.__getitem__):
+            await until(lambda: lost.is_set() and archive.table.next_offset(0) == log_end(archive))
+
+    asyncio.run(run())
+    assert archive.read(0, log_end(archive)) == archive.log()
+    assert not verify(archive.objects, None, archive.topic, 0).faults
