@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -122,7 +122,16 @@ class Past:
             return []
 
     def batches(self, topic: str, partition: int, begin: int, end: int) -> Iterator[tuple[list[Archived], int]]:
-        """Records of the range and the offset that has been read to, file by file.
+        """Records of the range and the offset that has been read to; raises what `pieces` does."""
+        for batch, reached in self.pieces(topic, partition, begin, end):
+            if batch is None:
+                yield [], reached
+                continue
+            made = Rows(topic, partition, batch)
+            yield [Archived(made, row) for row in range(len(made.offsets))], reached
+
+    def pieces(self, topic: str, partition: int, begin: int, end: int) -> Iterator[tuple[pa.RecordBatch | None, int]]:
+        """Rows of the range by row groups, and the offset that has been read to; None where a file ends.
 
         Raises `Hole` where the archive lacks a part, `Damaged` where a file does, `RangeFrozen` where some must be
         restored first and nothing says that readers may ask for that (`ONEFACT_ARCHIVE_RESTORE`).
@@ -143,17 +152,16 @@ class Past:
                 segments = deque(now)  # others are in its place since
                 continue
             for batch in rows.batches_from(data, at, end):
-                made = Rows(topic, partition, batch)
-                first = 0 if not made.offsets or made.offsets[0] >= at else bisect_left(made.offsets, at)
-                last = (
-                    len(made.offsets) if not made.offsets or made.offsets[-1] < end else bisect_left(made.offsets, end)
-                )
-                if first < last:
-                    yield [Archived(made, row) for row in range(first, last)], made.offsets[last - 1] + 1
+                yield batch, batch.column(0)[-1].as_py() + 1
             at = segment.end
-            yield [], min(at, end)
+            yield None, min(at, end)
         if at < end:
             raise Hole(f"{topic}:{partition}: offsets {at} to {end - 1} are neither in the log nor in the archive")
+
+    def have_readable(self, segments: Sequence[Segment]) -> None:
+        """Return when all of these can be read; raises `RangeFrozen` as `pieces` does."""
+        if frozen := [segment for segment in segments if segment.tier == "frozen"]:
+            self._restore(frozen)
 
     def _restore(self, segments: Sequence[Segment]) -> None:
         """Ask for the first, which could not be read, and for what else of them is frozen; or raise what it takes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,11 +141,15 @@ def from_file(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(pa.BufferReader(data), columns=columns, use_threads=False)
+    # Not `read_table`: what it does to look for more files takes longer than the columns of a small one.
+    return pq.ParquetFile(pa.BufferReader(data)).read(columns=columns, use_threads=False)
 
 
-def batches_from(data: bytes, begin: int, end: int) -> Iterator[pa.RecordBatch]:
-    """Rows of a file by row groups, without the groups that have no offset from `begin` to before `end`."""
+def batches_from(data: bytes, begin: int, end: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Rows of a file whose offsets are from `begin` to before `end`, by row groups: one of them is in memory.
+
+    Of `columns`, if it is only some, the first is `offset`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -153,7 +158,18 @@ def batches_from(data: bytes, begin: int, end: int) -> Iterator[pa.RecordBatch]:
         known = file.metadata.row_group(group).column(0).statistics
         if known is not None and known.has_min_max and not (known.min < end and known.max >= begin):
             continue
-        yield from file.read_row_group(group, use_threads=False).to_batches()
+        for batch in file.read_row_group(group, columns=columns, use_threads=False).to_batches():
+            if (part := _within(batch, begin, end)).num_rows:
+                yield part
+
+
+def _within(batch: pa.RecordBatch, begin: int, end: int) -> pa.RecordBatch:
+    offsets = batch.column(0)
+    if not len(offsets) or (offsets[0].as_py() >= begin and offsets[-1].as_py() < end):
+        return batch
+    known = offsets.to_pylist()
+    first = bisect_left(known, begin)
+    return batch.slice(first, bisect_left(known, end) - first)
 
 
 def digest_of(data: bytes) -> str:

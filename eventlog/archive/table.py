@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from eventlog.archive import actions, rows
 from eventlog.archive.objects import ExtraMissing, Objects
@@ -66,6 +66,14 @@ class Segment:
         return f"{self.topic}:{self.partition} offsets {self.begin} to {self.end - 1}"
 
 
+class Look(NamedTuple):
+    """A partition's archive as of one moment."""
+
+    segments: list[Segment]
+    position: int | None
+    """The offset after what is archived; None where nothing is."""
+
+
 class NoTable(OnefactError):
     """The topic has never been archived."""
 
@@ -110,10 +118,26 @@ class Table:
 
     def segments(self) -> list[Segment]:
         """Every file, by partition and offset, as of now."""
+        with self._lock:
+            return self._segments(self._refreshed())
+
+    def look(self, partition: int) -> Look:
+        """One partition's archive."""
+        return self.looks([partition])[partition]
+
+    def looks(self, partitions: Iterable[int]) -> dict[int, Look]:
+        """The archive of these partitions and of any that has files, all as of one moment."""
+        with self._lock:
+            table = self._refreshed()
+            files: dict[int, list[Segment]] = {partition: [] for partition in partitions}
+            for segment in self._segments(table):
+                files.setdefault(segment.partition, []).append(segment)
+            return {number: Look(its, self._position(table, number)) for number, its in sorted(files.items())}
+
+    def _segments(self, table: DeltaTable) -> list[Segment]:
         import pyarrow as pa
 
-        with self._lock, _Errors(self):
-            table = self._refreshed()
+        with _Errors(self):
             found = pa.table(table.get_add_actions(flatten=True)).select(
                 ["path", "size_bytes", "modification_time", "num_records"]
             )

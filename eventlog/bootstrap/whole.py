@@ -30,8 +30,9 @@ from eventlog.errors import NotFound, OnefactError, ServiceAway
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
 from eventlog.settings import Settings
+from eventlog.upkeep.proof import Fault
 from eventlog.upkeep.rewind import rewind
-from eventlog.upkeep.verify import Fault, verify
+from eventlog.upkeep.verify import verify
 
 AT_ONCE = 4
 """Partitions that are written at a time."""

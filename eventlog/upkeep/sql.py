@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventlog.archive import meta, rows
 from eventlog.archive.objects import Objects
-from eventlog.archive.past import Past, fetch
+from eventlog.archive.past import Past
 from eventlog.archive.table import Segment
 from eventlog.codec import Codec
 from eventlog.digest import plain
@@ -75,7 +75,6 @@ class _Tables:
     """Tables of a query, made from the archive."""
 
     def __init__(self, objects: Objects, catalog: Catalog, database: Any) -> None:
-        self._objects = objects
         self._database = database
         self._past = Past(objects.settings)
         self._codec = Codec(ArchivedSchemas(objects), catalog.message_types, catalog.upcasters)
@@ -94,8 +93,8 @@ class _Tables:
             schema = _columns(cls)
             self._insert(cls.__name__, schema.empty_table())
             for topic in topics:
-                for segment in self._segments([topic]):
-                    self._insert(cls.__name__, self._decoded(cls, topic, segment, schema))
+                for partition, batch in self._rows(topic):
+                    self._insert(cls.__name__, self._decoded(cls, topic, partition, batch, schema))
         # What is neither, the query will say itself: it may be a common table expression.
 
     def _insert(self, name: str, table: pa.Table) -> None:
@@ -109,14 +108,24 @@ class _Tables:
             for partition in self._past.partitions(topic.name):
                 yield from self._past.segments(topic.name, partition)
 
-    def _decoded(self, cls: type[Message], topic: Topic, segment: Segment, schema: pa.Schema) -> pa.Table:
+    def _rows(self, topic: Topic) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """All that is archived of a topic, by partition, read as everybody reads it: a row group at a time."""
+        for partition in self._past.partitions(topic.name):
+            if bounds := self._past.bounds(topic.name, partition):
+                for batch, _ in self._past.pieces(topic.name, partition, *bounds):
+                    if batch is not None:
+                        yield partition, batch
+
+    def _decoded(
+        self, cls: type[Message], topic: Topic, partition: int, batch: pa.RecordBatch, schema: pa.Schema
+    ) -> pa.Table:
         import pyarrow as pa
 
-        table = rows.from_file(fetch(self._objects, segment))
+        table = pa.Table.from_batches([batch])
         self._codec.learn_all(_heads(table))
         decode = self._codec.decoder(topic, {cls})
         found: list[dict[str, Any]] = []
-        for record in rows.to_records(table, topic.name, segment.partition):
+        for record in rows.to_records(table, topic.name, partition):
             self.records += 1
             found += _read(decode, cls, record)
         return pa.Table.from_pylist(found, schema=schema)

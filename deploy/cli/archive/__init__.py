@@ -11,7 +11,7 @@ from deploy.cli.archive._run import run
 from deploy.cli.archive._tiers import compact, plan, restore, tier
 from deploy.cli.archive._topics import Topics, chosen, grouped
 from deploy.cli.output import Json, print_json, print_table
-from eventlog.errors import OnefactError
+from eventlog.errors import NotFound, OnefactError
 
 
 def register(app: typer.Typer) -> None:
@@ -77,13 +77,15 @@ def verify(
     from eventlog.upkeep.verify import verify_all
 
     settings = Settings().required("s3")
-    wanted = {topic.name: topic.compacted for topic in chosen(topics)}
+    objects, wanted = Objects(settings), {topic.name: topic.compacted for topic in chosen(topics)}
+    if not topics:  # and what was archived under a name that is not declared any more
+        wanted |= {name: compacted for name, compacted in _archived(objects).items() if name not in wanted}
     began = time.monotonic()
     if archive_only:
-        proofs = list(verify_all(Objects(settings), None, wanted))
+        proofs = list(verify_all(objects, None, wanted))
     else:
         with LogReader(settings.required("kafka")) as log:
-            proofs = list(verify_all(Objects(settings), log, wanted))
+            proofs = list(verify_all(objects, log, wanted))
     seconds = time.monotonic() - began
     faults = [fault for proof in proofs for fault in proof.faults]
     records, compared = sum(proof.records for proof in proofs), sum(proof.compared for proof in proofs)
@@ -107,6 +109,18 @@ def verify(
         if as_json:
             raise typer.Exit(1)
         raise OnefactError("the archive is not whole:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _archived(objects: Any) -> dict[str, bool]:
+    """What the archive says that it has: by name, whether it is compacted."""
+    from eventlog.archive.meta import topics_of
+
+    try:
+        return {
+            name: "compact" in made["config"].get("cleanup.policy", "") for name, made in topics_of(objects).items()
+        }
+    except NotFound:  # there is not even a bucket
+        return {}
 
 
 def _plain(proof: Any) -> dict[str, Any]:
