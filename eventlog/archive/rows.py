@@ -144,8 +144,9 @@ def from_file(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def batches_from(data: bytes, begin: int, end: int) -> Iterator[pa.RecordBatch]:
-    """Rows of a file by row groups, without the groups that have no offset from `begin` to before `end`."""
+    """Rows of a file from `begin` to before `end`, by row groups."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(pa.BufferReader(data))
@@ -153,7 +154,10 @@ def batches_from(data: bytes, begin: int, end: int) -> Iterator[pa.RecordBatch]:
         known = file.metadata.row_group(group).column(0).statistics
         if known is not None and known.has_min_max and not (known.min < end and known.max >= begin):
             continue
-        yield from file.read_row_group(group, use_threads=False).to_batches()
+        for batch in file.read_row_group(group, use_threads=False).to_batches():
+            # Cut here: rows that become Python's cost twenty times as much as those that do not.
+            first, last = (pc.sum(pc.less(batch.column(0), at)).as_py() or 0 for at in (begin, end))
+            yield batch.slice(first, last - first)
 
 
 def digest_of(data: bytes) -> str:

@@ -45,18 +45,16 @@ def test_headers_of_a_part_are_its_own(drawn: list[tuple], cut: int) -> None:
 
 
 @given(RECORDS, st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 7))
-def test_a_range_is_read_by_the_groups_that_have_some_of_it(
+def test_a_range_is_read_whatever_the_groups_are(
     drawn: list[tuple], begin: int, length: int, group: int
 ) -> None:
     records, end = records_of(drawn), begin + length
     with patch.object(rows, "ROW_GROUP_RECORDS", group):
         data = rows.to_file(rows.to_table(records), "t", 3, 0, 10**6)
-    groups = [records[at : at + group] for at in range(0, len(records), group)]
-    wanted = [each for each in groups if each[0].offset < end and each[-1].offset >= begin]
     found = [
         list(rows.to_records(pa.Table.from_batches([batch]), "t", 3)) for batch in rows.batches_from(data, begin, end)
     ]
-    assert list(itertools.chain(*found)) == list(itertools.chain(*wanted))
+    assert list(itertools.chain(*found)) == [record for record in records if begin <= record.offset < end]
 
 
 def test_the_same_records_make_the_same_file() -> None:
