@@ -11,11 +11,12 @@ from confluent_kafka import Consumer, KafkaException
 
 from eventlog.errors import BadInput, OnefactError, ServiceAway
 from eventlog.position import Position
-from eventlog.reader import LogReader, headers_of, watermarks
+from eventlog.reader import LogReader, watermarks
 from eventlog.roles import Catalog, Decider, Enricher, Projection
 from eventlog.settings import Settings
 from eventlog.sink import Store
 from eventlog.topics import Topic
+from projections.causes import boundary, scanned
 
 POLL_S_MIN = 0.002
 POLL_S_MAX = 0.1
@@ -250,23 +251,38 @@ class Lineage:
 
     def _boundary(self, projection: Projection, way: Way, partition: int, offset: int, deadline: Deadline) -> int:
         """Offset of the first fact of the output whose cause lies at `offset` or after it."""
-        source, output = way.role.source.name, way.output.name
-        offset = min(offset, self._settled_end(source, partition, deadline))
+        source, output = (way.role.source.name, partition), (way.output.name, partition)
+        offset = min(offset, self._settled_end(*source, deadline))
         self._wait_processor(projection, way.role, partition, offset, deadline)
-        end = self._settled_end(output, partition, deadline)
+        end = self._settled_end(*output, deadline)
+        # Facts have each id once; commands may be sent again, and then only a reading of all tells which was decided.
+        repeated = isinstance(way.role, Decider)
         with self._lock:
-            reader = self._reader()
-            after = {
-                dict(headers_of(message)).get("ce_id")
-                for _, batch, _ in reader.batches({(source, partition): (offset, 1 << 62)})
-                for message in batch
-            }
-            if after:
-                for _, batch, _ in reader.batches({(output, partition): (0, end)}):
-                    for message in batch:
-                        if dict(headers_of(message)).get("ce_causationid") in after:
-                            return int(message.offset() or 0)
-        return end
+            log = self._reader()
+            if offset >= log.bounds(*source)[1]:
+                return end
+            if not repeated and self._in_order(log, way.role.source) and self._in_order(log, way.output):
+                found = boundary(log, source, offset, output, end)
+                if found is not None:
+                    return found
+            return scanned(log, source, offset, output, end, repeated=repeated)
+
+    @staticmethod
+    def _in_order(log: LogReader, topic: Topic) -> bool:
+        """Whether no record can have been published again: all dead letters that there ever were are still there."""
+        if not topic.dead_letters:
+            return True
+        name = topic.dead.name
+        ends = {(name, partition): log.bounds(name, partition)[1] for partition in range(topic.dead.partitions)}
+        following = dict.fromkeys(ends, 0)
+        for place, letters, _ in log.batches({place: (0, end) for place, end in ends.items() if end}):
+            for letter in letters:
+                at = letter.offset() or 0
+                # One missing offset is a transaction's marker; more were letters.
+                if letter.value() is None or at > following[place] + 1:
+                    return False
+                following[place] = at + 1
+        return all(end <= following[place] + 1 for place, end in ends.items())
 
     def _committed(self, group: str, topic: str, partition: int) -> int:
         with self._lock:

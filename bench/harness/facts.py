@@ -57,7 +57,8 @@ def produce_facts(stand: Stand, facts: Iterable[Fact]) -> None:
         codec = Codec(registry, catalog().message_types)
         for number, (topic, event, meta) in enumerate(facts):
             role = "decider" if topic.name == "trading.events" else "enricher"
-            key, version, cause = meta.stream.encode(), b"%d" % meta.version, b"sample-%d-%07d" % (SEED, number)
+            key, version = meta.stream.encode(), b"%d" % meta.version
+            cause = meta.causation.encode() or b"sample-%d-%07d" % (SEED, number)
             headers: Headers = [
                 ("ce_specversion", b"1.0"),
                 ("ce_id", b"%s:%s" % (key, version)),

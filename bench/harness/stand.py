@@ -104,11 +104,15 @@ class Stand:
 
     def end(self, topic: str) -> int:
         """Sum of the end offsets of the topic's partitions."""
+        return sum(self.ends(topic).values())
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """End offset of each of the topic's partitions."""
         partitions = self.admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
         asked = self.admin.list_offsets(
             {TopicPartition(topic, p): OffsetSpec.latest() for p in partitions}  # type: ignore[no-untyped-call]
         )
-        return sum(future.result().offset for future in asked.values())
+        return {place.partition: future.result().offset for place, future in asked.items()}
 
     def committed(self, group: str, topic: Topic) -> dict[int, int]:
         """The group's committed positions in the topic, 0 where it has none."""

@@ -1,39 +1,42 @@
 """Ten facts for every command (10,000,000 in a whole bench): archived, forgotten by Kafka, and still one read away.
 
-A sample's facts are written again and again under other names, so that ten million are made in minutes; as facts they
-are as good as any: keys, values, headers and times are what an enricher writes. Each round begins with an empty topic.
+A sample's facts are written again and again under other names and at later times, so that ten million are made in
+minutes; as facts they are as good as any: keys, values, headers and causes are what a decider and an enricher write.
+Each round begins with empty topics.
 """
 
 from __future__ import annotations
 
-import random
+import itertools
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import psutil
-from confluent_kafka import TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
-from bench.harness.facts import SEED, facts_of, produce_facts
-from bench.harness.model import Contest, Ready, Run, Target, figure
+from bench.harness.asof import PROCESSES, PROVED, READS, Span, as_of
+from bench.harness.facts import facts_of, produce_facts
+from bench.harness.model import Contest, Ready, Row, Run, Target, figure
 from bench.harness.stand import TIMEOUT_S, BenchError, Stand, until
 from bench.harness.worker import WorkerProcess
 from bench.rows.archive import bucket, proved, timed
-from bench.rows.projections import ENRICHED, fold_version
+from bench.rows.projections import ENRICHED, EVENTS, fold_version
 from eventlog.archive.objects import Objects
 from eventlog.archive.table import Table
 from eventlog.discovery import catalog
-from eventlog.position import Position
+from eventlog.envelope import Meta
 from eventlog.provision import provision
 from eventlog.reader import LogReader
 from eventlog.settings import Settings
 from eventlog.testing import Fact
+from eventlog.topics import Topic
 from eventlog.upkeep.compact import compact, runs
-from projections import Reader
 from projections.checkpoints import checkpoint
 from projections.compare import progress_of
 from projections.replay import replay
@@ -42,7 +45,9 @@ from projections.stores import open_store
 MODEL = "positions"
 FACTS_EACH = 10
 SAMPLE_COMMANDS = 100_000
-READS = 50
+TOPICS = (EVENTS, ENRICHED)
+ENRICHER = "trading.enricher"
+LATE = timedelta(seconds=5)
 LOOK_S = 0.5
 ARCHIVED_TIMEOUT_S = 1800.0
 
@@ -52,13 +57,25 @@ def how_many(commands: int) -> int:
 
 
 def copies(count: int, commands: int) -> Iterator[Fact]:
-    """Enriched facts of a sample, over and over, each time of other portfolios."""
-    sample = [fact for fact in facts_of(min(commands, SAMPLE_COMMANDS)) if fact[0] == ENRICHED]
-    for number in range(count):
-        topic, event, meta = sample[number % len(sample)]
-        stream = f"{meta.stream}-{number // len(sample)}"
-        of_copy: Any = msgspec.structs.replace(event, portfolio_id=stream)
-        yield topic, of_copy, msgspec.structs.replace(meta, stream=stream)
+    """So many enriched facts of a sample, and their events: over and over, each time of other portfolios and later.
+
+    Some events are late: their time is before that of others that lie before them.
+    """
+    sample = list(facts_of(min(commands, SAMPLE_COMMANDS)))
+    length = sample[-1][2].time - sample[0][2].time + timedelta(milliseconds=20)
+    made, cause, late = 0, "", timedelta()
+    for again in itertools.count():
+        for number, (topic, event, meta) in enumerate(sample):
+            stream = f"{meta.stream}-{again}"
+            if topic == EVENTS:
+                cause, late = f"{stream}:{meta.version}", LATE if number % 50 == 0 else timedelta()
+            of_copy: Any = msgspec.structs.replace(event, portfolio_id=stream)
+            because = meta.causation if topic == EVENTS else cause
+            time_of_copy = meta.time + again * length - late
+            yield topic, of_copy, msgspec.structs.replace(meta, stream=stream, time=time_of_copy, causation=because)
+            made += topic == ENRICHED
+            if made == count:
+                return
 
 
 @dataclass(frozen=True)
@@ -70,23 +87,23 @@ class Whole(Ready):
     @property
     def what(self) -> str:
         return (
-            f"{ENRICHED.name}: {MODEL} built from Kafka by one process; archived by `onefact worker archiver`, proved, "
-            f"compacted, deleted from Kafka; {MODEL} built by `onefact replay` from the archive and compared; "
-            f"`onefact checkpoint`; "
-            f"`read {MODEL} KEY --as-of` at {READS} random points, each with a connection of its own"
+            f"{ENRICHED.name} and the events before it: {MODEL} built from Kafka by one process; archived by "
+            f"`onefact worker archiver`, proved, compacted, deleted from Kafka; {MODEL} built by `onefact replay` from "
+            f"the archive and compared; `onefact checkpoint`; `read {MODEL} KEY --as-of` at {READS} random points of "
+            f"each kind, each with a connection of its own, {PROVED} of them compared with a fold from the begin"
         )
 
     def run(self, stand: Stand, number: int) -> Run:
         count = how_many(stand.commands)
         settings = bucket(stand, f"bench-scale-{int(time.time())}")
-        stand.fresh([ENRICHED])
+        stand.fresh(TOPICS, ENRICHER)
         provision(stand.settings, catalog())
         seconds: dict[str, float] = {}
         peaks: dict[str, int] = {}
         with _measured("fill", seconds, peaks):
-            produce_facts(stand, copies(count, stand.commands))
+            span = _fill(stand, count)
         from_kafka = self._build(settings, seconds, peaks)
-        self._archive(stand, settings, count, seconds, peaks)
+        self._archive(stand, settings, seconds, peaks)
         verify_rate, _ = timed(lambda: proved(Objects(settings), ENRICHED))
         _compact(settings)
         compacted_rate, _ = timed(lambda: proved(Objects(settings), ENRICHED))
@@ -97,12 +114,12 @@ class Whole(Ready):
             raise BenchError(f"the rebuilt {MODEL} is not the live one: {result}")
         with _measured("checkpoint", seconds, peaks):
             checkpoint(MODEL, settings)
-        reads = sorted(_as_of(settings))
+        reads = as_of(stand, settings, MODEL, span)
         return Run(
             {
                 "facts": count,
                 "rows": result.rows,
-                "archive_rate": count / seconds["archive"],
+                "archive_rate": sum(_ends(settings, topic) for topic in TOPICS) / seconds["archive"],
                 "archiver_peak_bytes": peaks["archive"],
                 "verify_rate": verify_rate,
                 "compacted_verify_rate": compacted_rate,
@@ -112,8 +129,7 @@ class Whole(Ready):
                 "replay_peak_bytes": peaks["replay"],
                 "checkpoint_s": seconds["checkpoint"],
                 "checkpoint_peak_bytes": peaks["checkpoint"],
-                "as_of_p50": 1000 * reads[len(reads) // 2],
-                "as_of_max": 1000 * reads[-1],
+                **reads,
             }
         )
 
@@ -133,21 +149,42 @@ class Whole(Ready):
             store.close()
         return records
 
-    def _archive(
-        self, stand: Stand, settings: Settings, count: int, seconds: dict[str, float], peaks: dict[str, int]
-    ) -> None:
-        table = Table(Objects(settings), ENRICHED.name)
+    def _archive(self, stand: Stand, settings: Settings, seconds: dict[str, float], peaks: dict[str, int]) -> None:
+        tables = [Table(Objects(settings), topic.name) for topic in TOPICS]
+        ends = sum(stand.end(topic.name) for topic in TOPICS)
         with WorkerProcess(stand, "scale", "archiver", ONEFACT_S3=settings.s3, ONEFACT_ARCHIVE_AGE_S="2") as worker:
 
             def all_there() -> bool:
                 worker.check_alive()
                 time.sleep(LOOK_S)
-                return sum(table.next_offsets(range(ENRICHED.partitions)).values()) == count
+                return sum(sum(table.next_offsets(range(EVENTS.partitions)).values()) for table in tables) == ends
 
             until(lambda: bool(worker.status()), "the archiver", TIMEOUT_S)
-            table.create()
+            for table in tables:
+                table.create()
             with _measured("archive", seconds, peaks, worker.pid):
                 until(all_there, "everything archived", ARCHIVED_TIMEOUT_S)
+
+
+def _fill(stand: Stand, count: int) -> Span:
+    """Have the facts in their topics, as if their enricher had just made them."""
+    metas: list[Meta] = []
+
+    def noted() -> Iterator[Fact]:
+        for fact in copies(count, stand.commands):
+            metas[bool(metas) :] = [fact[2]]  # the first one and the last one
+            yield fact
+
+    produce_facts(stand, noted())
+    places = [TopicPartition(EVENTS.name, partition, end) for partition, end in stand.ends(EVENTS.name).items()]
+    (done,) = stand.admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(ENRICHER, places)]).values()
+    done.result(TIMEOUT_S)
+    rounds = int(metas[-1].stream.rpartition("-")[2]) + 1
+    return Span(ENRICHED, EVENTS, rounds, metas[0].time, metas[-1].time + LATE)
+
+
+def _ends(settings: Settings, topic: Topic) -> int:
+    return sum(Table(Objects(settings), topic.name).next_offsets(range(topic.partitions)).values())
 
 
 @contextmanager
@@ -179,39 +216,30 @@ def _measured(what: str, seconds: dict[str, float], peaks: dict[str, int], pid: 
 
 def _compact(settings: Settings) -> None:
     objects = Objects(settings)
-    table = Table(objects, ENRICHED.name)
-    for partition in range(ENRICHED.partitions):
-        for run in runs([segment for segment in table.segments() if segment.partition == partition]):
-            compact(objects, table, run)
+    for topic in TOPICS:
+        table = Table(objects, topic.name)
+        for partition in range(topic.partitions):
+            for run in runs([segment for segment in table.segments() if segment.partition == partition]):
+                compact(objects, table, run)
 
 
 def _forget(stand: Stand, settings: Settings) -> None:
     """Kafka deletes what is archived."""
-    ends = Table(Objects(settings), ENRICHED.name).next_offsets(range(ENRICHED.partitions))
-    places = [TopicPartition(ENRICHED.name, partition, offset) for partition, offset in ends.items()]
-    for future in stand.admin.delete_records(places).values():
-        future.result(TIMEOUT_S)
+    for topic in TOPICS:
+        ends = Table(Objects(settings), topic.name).next_offsets(range(topic.partitions))
+        places = [TopicPartition(topic.name, partition, offset) for partition, offset in ends.items()]
+        for future in stand.admin.delete_records(places).values():
+            future.result(TIMEOUT_S)
 
 
-def _as_of(settings: Settings) -> Iterator[float]:
-    """Seconds of reads of one key each, at random points; the last is at the end, where the live row is the answer."""
-    draw = random.Random(SEED)
-    with LogReader(settings) as log:
-        ends = log.ends(ENRICHED.name)
-    with Reader(settings) as reader:
-        rows: Any = reader.read(MODEL)
-    keys = [(row["portfolio_id"], row["symbol"]) for row in draw.sample(rows, min(READS, len(rows)))]
-    live = {(row["portfolio_id"], row["symbol"]): row for row in rows}
-    for number, key in enumerate(keys):
-        last = number == len(keys) - 1
-        share = 1.0 if last else draw.random()
-        point = Position({place: int(end * share) for place, end in ends.items()})
-        with Reader(settings) as reader:
-            begun = time.perf_counter()
-            found = reader.read(MODEL, key, as_of=point)
-            yield time.perf_counter() - begun
-        if last and found != live[key]:
-            raise BenchError(f"{key} at the end is {found}, and live {live[key]}")
+def _reads(kind: str, what: str) -> tuple[Row, ...]:
+    name = f"scale-as-of-{kind}"
+    return (
+        figure(f"{name}-p50", f"one key as of {what}, p50", "whole", f"as_of_{kind}_p50", "ms"),
+        figure(f"{name}-p95", "… p95", "whole", f"as_of_{kind}_p95", "ms"),
+        figure(f"{name}-max", f"… slowest of {READS}", "whole", f"as_of_{kind}_max", "ms",
+               target=Target(2000.0, "at most")),
+    )  # fmt: skip
 
 
 CONTEST = Contest(
@@ -231,10 +259,13 @@ CONTEST = Contest(
         figure("scale-replay-memory", "… resident memory of all its processes at its peak", "whole",
                "replay_peak_bytes", "bytes"),
         figure("scale-checkpoint", "checkpoints made", "whole", "checkpoint_s", "s"),
-        figure("scale-as-of-p50", "one key as of a random point, p50", "whole", "as_of_p50", "ms"),
-        figure("scale-as-of-max", f"… slowest of {READS}", "whole", "as_of_max", "ms",
-               target=Target(2000.0, "at most")),
+        *_reads("source", f"a position of {ENRICHED.name}"),
+        *_reads("events", f"a position of {EVENTS.name}"),
+        *_reads("time", "a time"),
+        figure("scale-as-of-process", f"… of {EVENTS.name} by `onefact read`, start to end, slowest of {PROCESSES}",
+               "whole", "as_of_process_max", "ms"),
+        figure("scale-as-of-proved", "reads compared with a fold from the begin", "whole", "as_of_proved", "reads"),
     ),
-    load=lambda commands: f"{how_many(commands):,} facts",
+    load=lambda commands: f"{how_many(commands):,} facts, and the events that they were made from",
     rounds_max=1,
 )  # fmt: skip

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,12 +163,11 @@ def batches_from(data: bytes, begin: int, end: int, columns: Sequence[str] | Non
 
 
 def _within(batch: pa.RecordBatch, begin: int, end: int) -> pa.RecordBatch:
-    offsets = batch.column(0)
-    if not len(offsets) or (offsets[0].as_py() >= begin and offsets[-1].as_py() < end):
-        return batch
-    known = offsets.to_pylist()
-    first = bisect_left(known, begin)
-    return batch.slice(first, bisect_left(known, end) - first)
+    """Cut before anything of it becomes Python's, which costs twenty times as much as a comparison here."""
+    import pyarrow.compute as pc
+
+    first, last = (pc.sum(pc.less(batch.column(0), at)).as_py() or 0 for at in (begin, end))
+    return batch.slice(first, last - first)
 
 
 def digest_of(data: bytes) -> str:
