@@ -162,6 +162,8 @@ class _Replay:
             if self._store.live_version(self._model) == version:
                 raise
             raise Paused(self._paused(version)) from None
+        except building.ProcessKilled as killed:
+            raise Paused(f"{killed}; {self._paused(version)}") from None
         except (ServiceAway, KeptMoving):
             raise
         except BaseException:
