@@ -62,14 +62,23 @@ class Store(Protocol):
     def scan(self, model: Model, version: int | None = None) -> Iterator[Row]:
         """Every row; in key order for tables, highest score first for sorted sets, in no order for hashes."""
 
-    def create_version(self, model: Model) -> int:
-        """Number of a new, empty version beside the live one."""
+    def create_version(self, model: Model, note: str = "") -> int:
+        """Number of a new, empty version beside the live one; no number is given twice.
 
-    def switch(self, model: Model, version: int, progress: Progress) -> bool:
-        """Make the version live, if the live one's progress is exactly `progress` at that moment.
+        The note says who makes it and what it is to be, and stays until the version is live.
+        """
+
+    def notes(self, model: Model) -> dict[int, str]:
+        """What was noted of versions, where they exist and never were live."""
+
+    def previous_version(self, model: Model) -> int | None:
+        """Version that was live before the last switch, if it still exists."""
+
+    def switch(self, model: Model, version: int, progress: Progress, live: int | None = None) -> bool:
+        """Make the version live, if the live one is `live` (where given) and its progress exactly `progress`.
 
         Atomic for readers. The old version's owners are fenced, and find the new one when they reopen.
-        False, and nothing changed, when the live version has moved on meanwhile.
+        False, and nothing changed, when the live version has moved on meanwhile, or is another one.
         """
 
     def amend(self, model: Model, changes: Mapping[Key, Change], progress: Progress) -> bool:

@@ -38,6 +38,10 @@ ENDED_S = 30.0
 """So long a process that was asked to end may take for the commit that it is in."""
 
 
+class ProcessKilled(OnefactError):
+    """A process was ended from outside, by whoever is short of memory for one. What it had committed is there."""
+
+
 @dataclass(frozen=True)
 class Work:
     """What one process is to do."""
@@ -102,7 +106,9 @@ def build(versions: Versions, version: int, window: Window, targets: list[Progre
             number, line = said.get()
             if line is None:
                 left -= 1
-                if code := processes[number].wait():
+                if (code := processes[number].wait()) < 0:
+                    raise ProcessKilled(f"a process that built {projection.model.name} was ended by signal {-code}")
+                if code:
                     raise OnefactError(f"a process that built {projection.model.name} ended with {code}")
             elif "at" in line:
                 versions.teller.advance((line["topic"], line["partition"]), line["at"])

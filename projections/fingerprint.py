@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import fields
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import lru_cache, partial
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import msgspec
+
+from eventlog.errors import OnefactError
 from eventlog.roles import Projection
 
 FOLD = 1
 """To be counted up when the kernel folds the same handlers' operations into other rows."""
+
+_ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
 
 
 def fold_of(projection: Projection, *, kernel: bool = False) -> str:
@@ -25,9 +31,7 @@ def fold_of(projection: Projection, *, kernel: bool = False) -> str:
     day. What lasts years goes by `FOLD`.
     """
     model = projection.model
-    said: list[Any] = [FOLD, type(model).__name__, projection.name, *_code(projection.on)]
-    # Migrations lead to a table's columns, which are declared; where they lie is this machine's own business.
-    said += [(each.name, repr(getattr(model, each.name))) for each in fields(model) if each.name != "migrations"]
+    said: list[Any] = [FOLD, type(model).__name__, projection.name, _said(projection.on), _said(model)]
     said += [(topic.name, topic.partitions) for topic in projection.sources]
     classes = {cls for topic in projection.sources for cls in topic.types}
     packages = {_package(projection.on.__module__), *(_package(cls.__module__) for cls in classes)}
@@ -42,23 +46,43 @@ def _package(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
-def _code(function: Callable[..., Any]) -> Iterator[Any]:
-    code = getattr(function, "__code__", None)
-    yield getattr(function, "__qualname__", type(function).__qualname__)
-    if isinstance(code, CodeType):
-        yield from _parts(code)
-        for cell in getattr(function, "__closure__", None) or ():
-            yield from _code(cell.cell_contents) if callable(cell.cell_contents) else [repr(cell.cell_contents)[:1000]]
+def _said(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """A value as every process writes it: a set is in another order in each, and an address another one.
+
+    Raises `OnefactError` for what is not known to have such a text.
+    """
+    if id(value) in within:
+        return "itself"
+    kind, parts = type(value).__name__, _parts(value)
+    if parts is not None:
+        said = [_said(part, (*within, id(value))) for part in parts]
+        return kind, sorted(map(repr, said)) if isinstance(value, set | frozenset) else said
+    text = value.__name__ if isinstance(value, ModuleType) else repr(value)
+    if _ADDRESS.search(text):
+        raise OnefactError(f"a handler holds {text}: nobody can tell whether another process has the same one")
+    return kind, text
 
 
-def _parts(code: CodeType) -> Iterator[Any]:
-    yield code.co_code
-    yield code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _parts(constant)
-        else:
-            yield repr(constant)
+def _parts(value: Any) -> Iterable[Any] | None:
+    """What a value consists of; None where it is one thing."""
+    match value:
+        case CodeType():
+            return value.co_code, value.co_names, *value.co_consts
+        case FunctionType():
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            return value.__qualname__, value.__code__, value.__defaults__, value.__kwdefaults__, *cells
+        case MethodType():
+            return value.__func__, value.__self__
+        case partial():
+            return value.func, value.args, value.keywords
+        case Mapping() | tuple() | list() | set() | frozenset():
+            return value.items() if isinstance(value, Mapping) else value
+        case msgspec.Struct():
+            return msgspec.structs.astuple(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        # Migrations lead to a table's columns, which are declared; where they lie is this machine's own business.
+        return [(each.name, getattr(value, each.name)) for each in fields(value) if each.name != "migrations"]
+    return None
 
 
 @lru_cache(maxsize=256)

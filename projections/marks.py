@@ -1,6 +1,8 @@
-"""What is remembered of a model's versions in the home folder: which one is being built, and by which fold.
+"""What is remembered of a model's versions: what one is to be, beside it in its store, and of which fold, here.
 
-Losing it loses nothing of the models: a version that was being built is then begun anew.
+Which version is live, was live before, or never was, its store says. The home folder knows its own name, under which it
+begins versions, and by which folds others were built. Losing it loses nothing of the models: a version that was being
+built is then another's, to be removed by hand.
 """
 
 from __future__ import annotations
@@ -8,11 +10,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from eventlog.errors import OnefactError
 from eventlog.models import Model
@@ -26,22 +29,29 @@ MIXED = "mixed"
 
 
 @dataclass(frozen=True)
-class Building:
-    """A version under construction: what it is to be, so that only the same goes on with it."""
+class Note:
+    """Of a version that never was live: what it is to be, so that only the same goes on with it."""
 
-    version: int
+    home: str
+    """Of the home folder whose lock its builder holds."""
     fold: str
     what: str = ""
     """Empty for a rebuild that is to go live; else which part of the log a version beside it shows."""
+    host: str = field(default_factory=socket.gethostname, compare=False)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        return cls(**json.loads(text))
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self))
 
 
 @dataclass
 class Marks:
     """Of one model."""
 
-    building: Building | None = None
-    previous: int | None = None
-    """The version that was live before the last switch, be it forth or back."""
+    home: str = field(default_factory=lambda: os.urandom(16).hex())
     folds: dict[str, str] = field(default_factory=dict)
     """By version: the fold that is known to lead to its rows, or `unlike` one that does not."""
 
@@ -50,8 +60,7 @@ class Marks:
         """What was kept; nothing where there is nothing that can be read."""
         try:
             found: dict[str, Any] = json.loads(_path(settings, model).read_text())
-            building = found.pop("building")
-            return cls(building=building and Building(**building), **found)
+            return cls(found["home"], found["folds"])
         except (OSError, ValueError, TypeError, KeyError):
             return cls()
 
@@ -66,7 +75,6 @@ class Marks:
         """Note that a version built by the fold has taken the place of one that equals it, or does not."""
         known = self.folds.get(str(old))
         self.folds = {str(new): fold, str(old): fold if identical else known or UNLIKE + fold}
-        self.previous, self.building = old, None
 
 
 def _path(settings: Settings, model: Model) -> Path:

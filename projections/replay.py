@@ -2,7 +2,8 @@
 
 The live version is untouched until the switch, which is atomic for readers. The version that was live stays
 until the next replay, for whoever is reading it, and for `rollback`. A replay that was paused or killed goes on where
-it was, if the code is still the same; a version that was built `until` a point is removed by the next replay.
+it was, if the code is still the same; a version that was built `until` a point is removed by the next other replay.
+What another host or home folder began is left to it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import datetime
 
 from eventlog.digest import digest
 from eventlog.errors import OnefactError, ServiceAway
+from eventlog.models import Model
 from eventlog.position import Position
 from eventlog.reader import LogReader
 from eventlog.roles import Catalog
@@ -22,7 +24,7 @@ from projections import building
 from projections.compare import Comparer, Comparison, Moving, progress_of
 from projections.fingerprint import fold_of
 from projections.folding import EVERYTHING, Window
-from projections.marks import Building
+from projections.marks import Note
 from projections.parts import Part, targets
 from projections.points import parse_point
 from projections.progress import OnProgress, ReplayProgress
@@ -58,7 +60,8 @@ def replay(
     """Rebuild the model, compare, switch; with `since` or `until` build a version of a part of the log beside it.
 
     A rebuilt version that differs is not switched, and kept for a look, unless `accept_differences`; `on_difference`
-    is shown what differs before, and may still say no. `fresh` begins anew where an interrupted replay could go on.
+    is shown what differs before, and may still say no. `fresh` begins anew where an interrupted replay could go on, and
+    removes what other hosts or home folders began, without which nothing is done where there is any.
     `workers` are processes that share the partitions; by default as many as there are cores, where there is enough to
     fold. Raises `NotFound`, `Paused`, `ServiceAway`, `OnefactError` (another replay runs, live kept moving); live is
     then as it was.
@@ -89,8 +92,9 @@ class _Replay:
         self, accept_differences: bool, on_difference: OnDifference | None, *, fresh: bool, workers: int | None
     ) -> ReplayResult:
         versions, live = self._versions, self._versions.live
-        self._begin("", fresh=fresh)
-        with self._building("", progress_of(self._store, self._model, live), EVERYTHING, {}, workers) as rebuild:
+        begun = self._begin("", fresh=fresh)
+        target = progress_of(self._store, self._model, live)
+        with self._building(begun, "", target, EVERYTHING, {}, workers) as rebuild:
             rebuild.follow(versions.settings)
             comparer = Comparer(self._store, live, rebuild)
             self._teller.phase("comparing")
@@ -105,45 +109,41 @@ class _Replay:
                 versions.save()
             result = self._result(rebuild, found, switched=switched)
         if switched:
-            versions.drop_others({live, rebuild.version})
+            versions.drop_others({live, rebuild.version, *versions.strange()})
         return result
 
     def build_part(self, part: Part, *, fresh: bool, workers: int | None) -> ReplayResult:
         versions = self._versions
-        self._begin(str(part), fresh=fresh)
+        begun = self._begin(str(part), fresh=fresh)
         start, target = targets(part, self._projection, versions.settings, versions.catalog)
-        with self._building(str(part), target, part.window, start, workers) as rebuild:
+        with self._building(begun, str(part), target, part.window, start, workers) as rebuild:
             rows, found = digest(rebuild.rows())
-            result = self._result(rebuild, Comparison(rows, "", found), switched=False, compared=False)
-        self._marks.building = None
-        versions.save()
-        return result
+            return self._result(rebuild, Comparison(rows, "", found), switched=False, compared=False)
 
-    def _begin(self, what: str, *, fresh: bool) -> None:
-        """Remove what dead replays left, unless it can be gone on with."""
-        versions, begun = self._versions, self._marks.building
-        self._marks.previous = versions.previous()
-        kept = {versions.live, self._marks.previous or versions.live}
-        if begun is not None:
-            same = (begun.what, begun.fold) == (what, self._fold) and begun.version != versions.live
-            if same and not fresh and begun.version in self._store.versions(self._model):
-                kept.add(begun.version)
-            else:
-                self._marks.building = None
-        versions.drop_others(kept)
+    def _begin(self, what: str, *, fresh: bool) -> int | None:
+        """Remove what dead replays left, unless it can be gone on with: then say which version that is."""
+        versions = self._versions
+        strange = versions.strange()
+        if strange and not fresh:
+            raise OnefactError(_strange(self._model, strange))
+        wanted = Note(self._marks.home, self._fold, what)
+        same = [] if fresh else [version for version, note in versions.notes().items() if note == wanted]
+        begun = max(same, default=None)
+        versions.drop_others({versions.live, versions.previous or versions.live, begun or versions.live})
+        return begun
 
     @contextmanager
     def _building(
-        self, what: str, target: Progress, window: Window, start: Progress, workers: int | None
+        self, begun: int | None, what: str, target: Progress, window: Window, start: Progress, workers: int | None
     ) -> Iterator[Rebuild]:
         """The version at its target: a new one, or the one that was begun.
 
         It stays where an interruption or an absent service ends it; anything else removes it.
         """
-        versions, begun = self._versions, self._marks.building
-        version = begun.version if begun else self._store.create_version(self._model)
-        self._marks.building = Building(version, self._fold, what)
-        versions.save()
+        versions = self._versions
+        versions.save()  # this home's name, under which the version is noted
+        note = Note(self._marks.home, self._fold, what)
+        version = begun or self._store.create_version(self._model, str(note))
         try:
             self._build_apart(version, target, window, start, workers)
             with (
@@ -162,13 +162,13 @@ class _Replay:
             if self._store.live_version(self._model) == version:
                 raise
             raise Paused(self._paused(version)) from None
+        except building.ProcessKilled as killed:
+            raise Paused(f"{killed}; {self._paused(version)}") from None
         except (ServiceAway, KeptMoving):
             raise
         except BaseException:
-            if self._store.live_version(self._model) != version:
+            if version in versions.notes():  # or it has been live
                 self._store.drop_version(self._model, version)
-            self._marks.building = None
-            versions.save()
             raise
 
     def _build_apart(
@@ -194,3 +194,14 @@ class _Replay:
     def _result(self, rebuild: Rebuild, found: Comparison, *, switched: bool, compared: bool = True) -> ReplayResult:
         records, dead = rebuild.records + self._elsewhere.records, rebuild.dead + self._elsewhere.dead
         return self._versions.result(rebuild, found, switched=switched, compared=compared, records=records, dead=dead)
+
+
+def _strange(model: Model, found: dict[int, Note]) -> str:
+    said = ", ".join(
+        f"version {version} ({f'part {note.what}' if note.what else 'a rebuild'}, by {note.host})"
+        for version, note in found.items()
+    )
+    return (
+        f"another host or home folder has begun of {model.name}: {said}. It may be under construction, or be read: let "
+        "it be finished there, or say --fresh to have it removed"
+    )

@@ -37,7 +37,7 @@ def rollback(
 
 def _roll_back(versions: Versions, accept_differences: bool) -> ReplayResult:
     model, store, live = versions.projection.model, versions.store, versions.live
-    wanted = versions.previous()
+    wanted = versions.previous
     if wanted is None:
         raise NotFound(f"there is no version of {model.name} beside {live} to go back to")
     target = progress_of(store, model, live)
@@ -56,8 +56,6 @@ def _roll_back(versions: Versions, accept_differences: bool) -> ReplayResult:
         versions.teller.built()
         rebuild.follow(versions.settings)
         versions.switch(Comparer(store, live, rebuild), wanted)
-        versions.marks.previous = live
-        versions.save()
         return versions.result(
             rebuild, Comparison(), switched=True, compared=False, records=rebuild.records, dead=rebuild.dead
         )

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from eventlog.codec import Codec
 from eventlog.errors import OnefactError
+from eventlog.models import Model
 from eventlog.position import Position
 from eventlog.registry import Registry
 from eventlog.roles import Catalog, Projection
@@ -19,7 +20,7 @@ from projections.compare import Comparer, Comparison
 from projections.finding import projection_of
 from projections.fingerprint import fold_of
 from projections.lineage import Deadline
-from projections.marks import Marks, alone
+from projections.marks import Marks, Note, alone
 from projections.progress import OnProgress, Teller
 from projections.rebuild import Rebuild
 from projections.results import ReplayResult
@@ -49,18 +50,19 @@ class Versions:
     fold: str
     """The one that is installed here."""
     live: int
+    previous: int | None
+    """The version that was live before, of which others may be readers, and to which `rollback` goes."""
     began_at: Progress = field(default_factory=dict)
     """Where the version was found that this run goes on with."""
     started: float = field(default_factory=time.monotonic)
 
-    def previous(self) -> int | None:
-        """The version that was live before, also where whoever switched died before noting it."""
-        there = self.store.versions(self.projection.model)
-        begun, noted = self.marks.building, self.marks.previous
-        if noted in there and noted != self.live and (begun is None or begun.version != self.live):
-            return noted
-        others = [each for each in there if each != self.live and (begun is None or each != begun.version)]
-        return max([each for each in others if each < self.live] or others, default=None)
+    def notes(self) -> dict[int, Note]:
+        """Of the versions that never were live."""
+        return {version: Note.read(text) for version, text in self.store.notes(self.projection.model).items()}
+
+    def strange(self) -> dict[int, Note]:
+        """Of those that another home folder began: somebody may be building them, or reading them."""
+        return {version: note for version, note in self.notes().items() if note.home != self.marks.home}
 
     def drop_others(self, kept: set[int]) -> None:
         """Remove every version but these."""
@@ -72,7 +74,7 @@ class Versions:
         """Make the version live as soon as live stands still for the moment that catching up and switching take."""
         deadline, model = Deadline(SWITCH_TIMEOUT_S), self.projection.model
         self.teller.phase("switching")
-        while not self.store.switch(model, version, comparer.catch_up()):
+        while not self.store.switch(model, version, comparer.catch_up(), self.live):
             if self.store.live_version(model) != self.live:
                 raise OnefactError(f"{model.name} was switched by another replay; this one changes nothing")
             if not deadline.pause():
@@ -142,6 +144,7 @@ def held(
         lock = stack.enter_context(alone(settings, projection.model))
         registry = stack.enter_context(Registry(settings.registry))
         store.prepare([projection.model])
+        live = store.live_version(projection.model)
         yield Versions(
             projection,
             catalog,
@@ -152,5 +155,16 @@ def held(
             Marks.load(settings, projection.model),
             Teller(on_progress),
             fold_of(projection),
-            store.live_version(projection.model),
+            live,
+            _previous(store, projection.model, live),
         )
+
+
+def _previous(store: Store, model: Model, live: int) -> int | None:
+    """The version that was live before the last switch.
+
+    A store in which an older release switched does not say; there it is what is older and was not noted when made.
+    """
+    known, notes = store.previous_version(model), store.notes(model)
+    older = (each for each in store.versions(model) if each < live and each not in notes)
+    return known or max(older, default=None)

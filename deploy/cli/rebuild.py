@@ -80,7 +80,11 @@ def replay(
         bool, typer.Option("--rollback", help="Make the version live again that was live before the last switch.")
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew where an interrupted replay could be gone on with.")
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Begin anew where an interrupted replay could be gone on with; remove what other hosts have begun.",
+        ),
     ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes that share the partitions; by default the cores.")
@@ -228,7 +232,7 @@ def _print_result(result: ReplayResult) -> None:
     if result.identical is None:
         say(
             f"version {result.version} stands at that point and is not live: read it with --version {result.version}; "
-            "the next replay of this model removes it"
+            "the next other replay of this model removes it"
         )
     elif result.identical:
         say(f"identical to the live one; switched from version {result.previous} to {result.version}")

@@ -28,12 +28,14 @@ class _Position:
 class _Version:
     rows: MemoryRows
     positions: dict[tuple[str, int], _Position] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass
 class _Kept:
     live: int = FIRST_VERSION
     last: int = FIRST_VERSION
+    previous: int | None = None
     versions: dict[int, _Version] = field(default_factory=dict)
 
 
@@ -74,23 +76,32 @@ class MemoryStore:
             rows = list(self._version(model, version).rows.scan(datetime.now(UTC)))
         yield from rows
 
-    def create_version(self, model: Model) -> int:
+    def create_version(self, model: Model, note: str = "") -> int:
         with self._lock:
             kept = self._kept(model)
             kept.last += 1
-            kept.versions[kept.last] = _Version(MemoryRows(model))
+            kept.versions[kept.last] = _Version(MemoryRows(model), note=note)
             return kept.last
 
-    def switch(self, model: Model, version: int, progress: Progress) -> bool:
+    def notes(self, model: Model) -> dict[int, str]:
         with self._lock:
-            self._version(model, version)
+            return {number: each.note for number, each in self._kept(model).versions.items() if each.note}
+
+    def previous_version(self, model: Model) -> int | None:
+        with self._lock:
+            kept = self._kept(model)
+            return kept.previous if kept.previous in kept.versions else None
+
+    def switch(self, model: Model, version: int, progress: Progress, live: int | None = None) -> bool:
+        with self._lock:
+            new = self._version(model, version)
             kept = self._kept(model)
             old = kept.versions[kept.live]
-            if moved(self.progress(model)) != moved(progress):
+            if kept.live != (live or kept.live) or moved(self.progress(model)) != moved(progress):
                 return False
             if version != kept.live:
                 old.positions = {place: _Position(position.next) for place, position in old.positions.items()}
-                kept.live = version
+                kept.previous, kept.live, new.note = kept.live, version, ""
             return True
 
     def amend(self, model: Model, changes: Mapping[Key, Change], progress: Progress) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from eventlog.errors import OnefactError
@@ -77,6 +78,36 @@ def test_killed_in_the_middle_the_live_one_is_untouched_and_the_next_replay_goes
     reached = {place for place, offset in store.progress(SHELF.model).items() if offset}
     assert {place for p in seen for place in p.partitions} == reached
     assert all(at == end for at, end in seen[-1].partitions.values())
+
+
+def test_a_process_of_a_replay_is_killed_and_the_next_replay_goes_on(shop: Shop) -> None:
+    fill(shop, 30_000)
+    shop.apply(SHELF, batch=2000)
+    before, store = live(shop, SHELF.model), shop.reader.store("shop_shelf")
+    killed: list[int] = []
+
+    def kill(progress: ReplayProgress) -> None:
+        begun = max(store.versions(SHELF.model))
+        if not killed and begun > before[0] and any(store.progress(SHELF.model, begun).values()):
+            killed.append(_children()[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    with pytest.raises(Paused, match=r"a process that built shop_shelf was ended by signal 9; paused: version \d+ of"):
+        rebuild(shop, SHELF, workers=2, on_progress=kill)
+    begun = max(store.versions(SHELF.model))
+    stood = sum(store.progress(SHELF.model, begun).values())
+    assert killed
+    assert live(shop, SHELF.model) == before
+    result = rebuild(shop, SHELF, workers=2)
+    assert (result.identical, result.version) == (True, begun)
+    assert sum(Position.parse(result.began_at).offsets.values()) == stood > 0
+    assert result.records <= sum(store.progress(SHELF.model).values()) - stood, "it folded again what was folded"
+
+
+def _children() -> list[int]:
+    """Processes that build for this one."""
+    running = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child.pid for child in running if "projections.building" in child.cmdline()]
 
 
 def _free(shop: Shop) -> bool:

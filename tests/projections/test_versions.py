@@ -19,7 +19,6 @@ from eventlog.position import Position
 from eventlog.roles import Projection
 from projections.compare import Comparison
 from projections.folding import HistoryGone
-from projections.marks import Marks
 from projections.progress import ReplayProgress
 from projections.replay import Paused, replay
 from projections.results import ReplayResult
@@ -228,31 +227,36 @@ def test_a_rollback_without_notes_takes_the_newest_older_version(world: World) -
     assert verified(world, SHELF).identical
 
 
-def test_a_process_that_died_between_switch_and_note(world: World) -> None:
+def test_a_process_that_died_between_switch_and_note(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.apply(SHELF)
     replayed(world, SHELF)
-    notes = Marks.load(world.settings, SHELF.model)
-    third = world.store.create_version(SHELF.model)
-    kept = replayed(world, STOCK)  # another model's notes are its own
-    assert kept.version == 2
-    notes.building = replace(_begun(world), version=third)
-    notes.save(world.settings, SHELF.model)
-    assert replayed(world, SHELF).began_at == "", "a version that has nothing is gone on with from the start"
-    assert rolled_back(world, SHELF).version == 2
+    _dies_after(world, monkeypatch, "switch")
+    assert (world.store.live_version(SHELF.model), world.store.versions(SHELF.model)) == (3, [1, 2, 3])
+    assert [rolled_back(world, SHELF).version for _ in range(3)] == [2, 3, 2]
+    assert replayed(world, SHELF).version == 4, "what has been live is not built on"
+    assert world.store.versions(SHELF.model) == [2, 4]
 
 
-def _begun(world: World) -> Any:
-    """What is noted of a replay that was paused."""
+def test_a_process_that_died_when_it_had_made_a_version(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.apply(SHELF)
+    _dies_after(world, monkeypatch, "create_version")
+    assert world.store.versions(SHELF.model) == [1, 2]
+    result = replayed(world, SHELF)
+    assert (result.version, result.began_at) == (2, ""), "a version that has nothing is gone on with from the start"
 
-    def stop(progress: ReplayProgress) -> None:
+
+def _dies_after(world: World, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """A replay of the shelf ends as soon as the store has done that."""
+    done = getattr(world.store, step)
+
+    def dies(*asked: Any) -> None:
+        done(*asked)
         raise KeyboardInterrupt
 
-    with pytest.raises(Paused):
-        replayed(world, SHELF, on_progress=stop)
-    found = Marks.load(world.settings, SHELF.model).building
-    assert found is not None
-    world.store.drop_version(SHELF.model, found.version)
-    return found
+    with monkeypatch.context() as patched:
+        patched.setattr(world.store, step, dies)
+        with pytest.raises(KeyboardInterrupt):
+            replayed(world, SHELF)
 
 
 def test_paused_it_goes_on_where_it_was(world: World) -> None:

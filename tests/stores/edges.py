@@ -107,11 +107,17 @@ class EdgeStore:
         rows = [model.row(row) for row in self.graphs.scan(model.graph, version) if row["element"] == model.edge]
         return iter(sorted(rows, key=lambda row: str(row["id"])))  # type: ignore[index,arg-type]
 
-    def create_version(self, model: Model) -> int:
-        return self.graphs.create_version(_graph(model))
+    def create_version(self, model: Model, note: str = "") -> int:
+        return self.graphs.create_version(_graph(model), note)
 
-    def switch(self, model: Model, version: int, progress: Progress) -> bool:
-        return self.graphs.switch(_graph(model), version, progress)
+    def notes(self, model: Model) -> dict[int, str]:
+        return self.graphs.notes(_graph(model))
+
+    def previous_version(self, model: Model) -> int | None:
+        return self.graphs.previous_version(_graph(model))
+
+    def switch(self, model: Model, version: int, progress: Progress, live: int | None = None) -> bool:
+        return self.graphs.switch(_graph(model), version, progress, live)
 
     def amend(self, model: Model, changes: Mapping[Key, Change], progress: Progress) -> bool:
         assert isinstance(model, Rows)

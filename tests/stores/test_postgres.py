@@ -304,3 +304,15 @@ def test_a_table_that_a_crash_would_empty_is_refused(postgres: Subject, tmp_path
     model = migrated(tmp_path, **{"0001_create": CREATE.replace("create table", "create unlogged table")})
     with pytest.raises(OnefactError, match="UNLOGGED"):
         postgres.store.prepare([model])
+
+
+def test_bookkeeping_of_an_older_release_is_added_to(postgres: Subject) -> None:
+    store, model = postgres.store, postgres.model()
+    assert store.switch(model, store.create_version(model), {})
+    postgres.sql("ALTER TABLE onefact.versions DROP COLUMN note")
+    postgres.sql("DROP TABLE onefact.models")
+    store.prepare([model])
+    assert (store.live_version(model), store.previous_version(model), store.notes(model)) == (2, None, {})
+    assert (store.create_version(model, "a rebuild"), store.notes(model)) == (3, {3: "a rebuild"})
+    assert store.switch(model, 3, {}, 2)
+    assert store.previous_version(model) == 2

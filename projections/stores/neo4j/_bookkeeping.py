@@ -1,7 +1,8 @@
 """What must be in the database before rows can be: constraints, models, versions, progress.
 
-`(:OnefactModel {name, live, last})` says which version readers see, `(:OnefactVersion {id, model, version, declared})`
-that there is one and what its columns mean, `(:OnefactProgress {id, model, version, topic, partition, next, fence})`
+`(:OnefactModel {name, live, last, previous})` says which version readers see, and which they saw before;
+`(:OnefactVersion {id, model, version, declared, note})` that there is one, what its columns mean, and what was noted of
+it (none once it was live); `(:OnefactProgress {id, model, version, topic, partition, next, fence})`
 how far it is. A label belongs to one model: `(:OnefactLabel {name, model})`. Whoever changes anything about a model
 sets `lock` on its node first, so that they take turns; for a partition's rows the same goes for its progress.
 """
@@ -29,12 +30,22 @@ LOCK = "MATCH (m:OnefactModel {name: $model}) SET m.lock = $fence RETURN m.live,
 """Take the model's lock until the transaction ends."""
 LIVE = "MATCH (m:OnefactModel {name: $model}) RETURN m.live"
 VERSION = "MATCH (v:OnefactVersion {id: $id}) RETURN v.declared"
+NOTES = "MATCH (v:OnefactVersion {model: $model}) WHERE v.note <> '' RETURN v.version, v.note"
+PREVIOUS = (
+    "MATCH (m:OnefactModel {name: $model}) MATCH (v:OnefactVersion {model: $model, version: m.previous}) "
+    "RETURN v.version"
+)
 VERSIONS = "MATCH (v:OnefactVersion {model: $model}) RETURN v.version ORDER BY v.version"
 CREATE = (
     "MATCH (m:OnefactModel {name: $model}) SET m.last = $version "
-    "CREATE (:OnefactVersion {id: $id, model: $model, version: $version, declared: $declared})"
+    "CREATE (:OnefactVersion {id: $id, model: $model, version: $version, declared: $declared, note: $note})"
 )
 SHOW = "MATCH (m:OnefactModel {name: $model}) SET m.live = $version"
+REPLACED = (
+    "MATCH (m:OnefactModel {name: $model}) SET m.previous = $old WITH m "
+    "MATCH (v:OnefactVersion {id: $id}) SET v.note = ''"
+)
+"""Note which version was live before the one that is now."""
 MADE = (
     "MERGE (m:OnefactModel {name: $model}) ON CREATE SET m.live = $version, m.last = $version, m.new = true "
     "SET m.lock = $fence WITH m, m.new AS new REMOVE m.new RETURN m.live, new"
@@ -134,16 +145,16 @@ def prepare(run: neo4j.Transaction, model: Graph, fence: str) -> None:
             id=version_id(model, live), declared=meant).consume()  # fmt: skip
 
 
-def add_version(run: neo4j.Transaction, model: Graph, version: int) -> None:
+def add_version(run: neo4j.Transaction, model: Graph, version: int, note: str = "") -> None:
     """A version without rows; the model's lock is held."""
     run.run(CREATE, model=model.name, version=version, id=version_id(model, version),
-            declared=declared(model)).consume()  # fmt: skip
+            declared=declared(model), note=note).consume()  # fmt: skip
 
 
-def next_version(run: neo4j.Transaction, model: Graph, last: int) -> int:
+def next_version(run: neo4j.Transaction, model: Graph, last: int, note: str = "") -> int:
     """The next number under which there are no rows either, of which bookkeeping was lost."""
     version = last + 1
     while records(run, _cypher.any_of(model), graph=version):
         version += 1
-    add_version(run, model, version)
+    add_version(run, model, version, note)
     return version

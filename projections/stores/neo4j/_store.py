@@ -109,31 +109,40 @@ class Neo4jStore:
 
         return self._read(read)
 
-    def create_version(self, model: Model) -> int:
+    def create_version(self, model: Model, note: str = "") -> int:
         graph = book.checked(model)
 
         def work(run: neo4j.Transaction) -> int:
             ((_, last),) = book.records(run, book.LOCK, model=model.name, fence=uuid.uuid4().hex)
-            return book.next_version(run, graph, last)
+            return book.next_version(run, graph, last, note)
 
         self.prepare([model]) if self._read(lambda run: _live(run, model)) is None else None
         with answering():
             return int(self.write(work))
 
-    def switch(self, model: Model, version: int, progress: Progress) -> bool:
+    def notes(self, model: Model) -> dict[int, str]:
+        return self._read(lambda run: {row[0]: row[1] for row in book.records(run, book.NOTES, model=model.name)})
+
+    def previous_version(self, model: Model) -> int | None:
+        found = self._read(lambda run: book.records(run, book.PREVIOUS, model=model.name))
+        return int(found[0][0]) if found else None
+
+    def switch(self, model: Model, version: int, progress: Progress, live: int | None = None) -> bool:
         def work(run: neo4j.Transaction) -> bool:
             fence = uuid.uuid4().hex
             found = book.records(run, book.LOCK, model=model.name, fence=fence)
             if not found or not book.records(run, book.VERSION, id=book.version_id(model, version)):
                 raise NotFound(f"read model {model.name} has no version {version}")
-            live = found[0][0]
-            at = book.records(run, book.PROGRESS_LOCKED, model=model.name, version=live, fence=fence)
-            if moved({(topic, partition): following for topic, partition, following in at}) != moved(progress):
+            old = found[0][0]
+            at = book.records(run, book.PROGRESS_LOCKED, model=model.name, version=old, fence=fence)
+            stands = moved({(topic, partition): following for topic, partition, following in at}) == moved(progress)
+            if old != (live or old) or not stands:
                 return False
-            if version != live:
+            if version != old:
                 # A new fence: a sink that wakes later finds its position there, but no longer its own.
-                run.run(book.REFENCE, model=model.name, version=live, fence=fence).consume()
+                run.run(book.REFENCE, model=model.name, version=old, fence=fence).consume()
                 run.run(book.SHOW, model=model.name, version=version).consume()
+                run.run(book.REPLACED, model=model.name, old=old, id=book.version_id(model, version)).consume()
             return True
 
         with answering():

@@ -18,6 +18,7 @@ from projections.stores.postgres._batch import SQL_TYPES
 PREPARE_LOCK = 0x6F6E6566616374
 """Advisory lock (the name in ASCII): whoever changes tables holds it, so workers that start together take turns."""
 
+# `note` was not there at first; asked for before it is added, since adding locks the table, if only to find it there.
 # `fence` is new whenever a progress row is made or its version is replaced: an owner from before cannot match it.
 BOOKKEEPING = """
 CREATE SCHEMA IF NOT EXISTS onefact;
@@ -25,6 +26,12 @@ CREATE TABLE IF NOT EXISTS onefact.versions (
     model text NOT NULL, version integer NOT NULL, live boolean NOT NULL,
     created timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (model, version));
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'onefact.versions'::regclass AND attname = 'note') THEN
+        ALTER TABLE onefact.versions ADD COLUMN note text NOT NULL DEFAULT '';
+    END IF;
+END $$;
+CREATE TABLE IF NOT EXISTS onefact.models (model text PRIMARY KEY, last integer NOT NULL, previous integer);
 CREATE UNIQUE INDEX IF NOT EXISTS versions_live ON onefact.versions (model) WHERE live;
 CREATE TABLE IF NOT EXISTS onefact.progress (
     model text NOT NULL, version integer NOT NULL, topic text NOT NULL, partition integer NOT NULL,

@@ -26,6 +26,16 @@ PREPARE_LOCK_TIMEOUT_MS = 60_000
 SCAN_ROWS = 5_000
 """Rows fetched at a time."""
 
+# What is the highest number ever given, also where versions were made before this was kept.
+NEXT_VERSION = """
+INSERT INTO onefact.models (model, last) SELECT %s, max(version) + 1 FROM onefact.versions WHERE model = %s
+ON CONFLICT (model) DO UPDATE SET last = greatest(models.last + 1, excluded.last) RETURNING last
+"""
+REPLACED = """
+INSERT INTO onefact.models (model, last, previous)
+SELECT %s, max(version), %s FROM onefact.versions WHERE model = %s
+ON CONFLICT (model) DO UPDATE SET previous = excluded.previous
+"""
 REFENCE = "UPDATE onefact.progress SET fence = gen_random_uuid() WHERE model = %s AND version = %s"
 
 Connection = psycopg.Connection[Any]
@@ -109,28 +119,44 @@ class PostgresStore:
             for row in cursor:
                 yield _row(model, row)
 
-    def create_version(self, model: Model) -> int:
+    def create_version(self, model: Model, note: str = "") -> int:
         table = _schema.checked(model)
         with self._own(lock_timeout=PREPARE_LOCK_TIMEOUT_MS) as connection, answering(), connection.transaction():
             _schema.begin(connection, table)
-            row = connection.execute(
-                "INSERT INTO onefact.versions SELECT %s, max(version) + 1, false "
-                "FROM onefact.versions WHERE model = %s RETURNING version",
-                [model.name, model.name],
-            ).fetchone()
+            row = connection.execute(NEXT_VERSION, [model.name, model.name]).fetchone()
             assert row is not None
+            insert = "INSERT INTO onefact.versions (model, version, live, note) VALUES (%s, %s, false, %s)"
+            connection.execute(insert, [model.name, row[0], note])
             _schema.bring_up(connection, table, row[0])
             return int(row[0])
 
-    def switch(self, model: Model, version: int, progress: Progress) -> bool:
+    def notes(self, model: Model) -> dict[int, str]:
+        def read(connection: Connection) -> dict[int, str]:
+            select = "SELECT version, note FROM onefact.versions WHERE model = %s AND note <> ''"
+            return dict(connection.execute(select, [model.name]).fetchall())
+
+        return self._read(read, missing={})
+
+    def previous_version(self, model: Model) -> int | None:
+        def read(connection: Connection) -> int:
+            row = connection.execute(
+                "SELECT version FROM onefact.models JOIN onefact.versions USING (model) "
+                "WHERE model = %s AND version = previous",
+                [model.name],
+            ).fetchone()
+            return row[0] if row else 0
+
+        return self._read(read, missing=0) or None
+
+    def switch(self, model: Model, version: int, progress: Progress, live: int | None = None) -> bool:
         with self._own() as connection, answering(), connection.transaction() as transaction:
-            live, there = self._locked_versions(connection, model)
+            old, there = self._locked_versions(connection, model)
             if version not in there:
                 raise _absent(model, version)
-            if self._locked_progress(connection, model, live) != moved(progress):
+            if old != (live or old) or self._locked_progress(connection, model, old) != moved(progress):
                 raise psycopg.Rollback(transaction)
-            if version != live:
-                self._make_live(connection, model, live, version)
+            if version != old:
+                self._make_live(connection, model, old, version)
             return True
         return False
 
@@ -241,9 +267,10 @@ class PostgresStore:
         connection.execute(REFENCE, [model.name, old])
         for version in (old, new):
             connection.execute(
-                "UPDATE onefact.versions SET live = %s WHERE model = %s AND version = %s",
+                "UPDATE onefact.versions SET live = %s, note = '' WHERE model = %s AND version = %s",
                 [version == new, model.name, version],
             )
+        connection.execute(REPLACED, [model.name, old, model.name])
         _schema.show(connection, model, new)
 
 

@@ -1,13 +1,13 @@
 """Where a read model's rows are in Redis, and how their values are written.
 
-`onefact:MODEL:live` is the live version's number, `:versions` the set of those that exist, `:last` the highest number
-ever given. Under `onefact:MODEL:vN:` are `progress` (a hash: `topic:partition` to `next fence`), `declared` (what the
-columns mean) and the rows: for a `Hash` one hash `row:KEY` each, with the key's own column too, so that a row without
-others exists; for a `Timeline` one sorted set `row:KEY` each, of microseconds since 1970; for a `Feed` one list
-`row:KEY` each, of `[ms since 1970, {column: value}]` in JSON, newest first, which expires a while after all of its
-entries have; for a `SortedSet` the sorted set `scores` and the hash `exact` with each score's exact text (empty where
-a row has no score). Values of hashes are text: plain digits, UTC times, `true` and `false`; a column that is None has
-no field.
+`onefact:MODEL:live` is the live version's number, `:previous` that of the one before, `:versions` the set of those that
+exist, `:last` the highest number ever given, `:notes` (a hash) what was noted of those that never were live. Under
+`onefact:MODEL:vN:` are `progress` (a hash: `topic:partition` to `next fence`), `declared` (what the columns mean) and
+the rows: for a `Hash` one hash `row:KEY` each, with the key's own column too, so that a row without others exists; for
+a `Timeline` one sorted set `row:KEY` each, of microseconds since 1970; for a `Feed` one list `row:KEY` each, of `[ms
+since 1970, {column: value}]` in JSON, newest first, which expires a while after all of its entries have; for a
+`SortedSet` the sorted set `scores` and the hash `exact` with each score's exact text (empty where a row has no score).
+Values of hashes are text: plain digits, UTC times, `true` and `false`; a column that is None has no field.
 """
 
 from __future__ import annotations

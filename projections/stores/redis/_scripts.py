@@ -120,10 +120,13 @@ CREATE = Script(
 live_version()
 local version = redis.call('INCR', base .. ':last')
 redis.call('SADD', base .. ':versions', version)
-redis.call('HSET', base .. ':v' .. version .. ':declared', unpack(ARGV))
+if ARGV[1] ~= '' then redis.call('HSET', base .. ':notes', version, ARGV[1]) end
+redis.call('HSET', base .. ':v' .. version .. ':declared', unpack(ARGV, 2))
 return version
 """
 )
+"""A version beside the live one. KEYS: base. ARGV: note or nothing, name, meaning ... of what is declared."""
+
 
 # Whether a version's progress is what is wanted, and a new fence for all of its owners.
 _STANDS = """
@@ -152,16 +155,20 @@ SWITCH = Script(
     + """
 local old, new = live_version(), ARGV[1]
 if redis.call('SISMEMBER', base .. ':versions', new) == 0 then return -1 end
+if ARGV[5] ~= '' and ARGV[5] ~= old then return 0 end
 local progress = base .. ':v' .. old .. ':progress'
 if not stands(progress, cmsgpack.unpack(ARGV[2]), ARGV[3] + 0) then return 0 end
 if old ~= new then
   refence(progress, ARGV[4])
+  redis.call('SET', base .. ':previous', old)
   redis.call('SET', base .. ':live', new)
+  redis.call('HDEL', base .. ':notes', new)
 end
 return 1
 """
 )
-"""Make a version live. KEYS: base. ARGV: version, {place: next} of the live one, its size, a new fence."""
+"""Make a version live. KEYS: base. ARGV: version, {place: next} of the live one, its size, a new fence, then which
+one must be live or nothing."""
 
 AMEND = Script(
     _LIVE
@@ -176,13 +183,14 @@ refence(progress, ARGV[4])
 return 1
 """
 )
-"""Write rows of the live version. KEYS: base, scores, exact. ARGV: as of `SWITCH`, and a batch as of `APPLY`."""
+"""Write rows of the live version. KEYS: base, scores, exact. ARGV: four as of `SWITCH`, and a batch as of `APPLY`."""
 
 DROP = Script(
     _LIVE
     + """
 if live_version() == ARGV[1] then return 0 end
 redis.call('SREM', base .. ':versions', ARGV[1])
+redis.call('HDEL', base .. ':notes', ARGV[1])
 redis.call('DEL', base .. ':v' .. ARGV[1] .. ':progress', base .. ':v' .. ARGV[1] .. ':declared')
 return 1
 """

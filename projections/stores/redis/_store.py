@@ -131,12 +131,23 @@ class RedisStore:
             if row is not None:
                 yield row
 
-    def create_version(self, model: Model) -> int:
+    def create_version(self, model: Model, note: str = "") -> int:
         layout = self._layout(model)
-        return int(CREATE(self._client, [layout.base], layout.declared()))
+        return int(CREATE(self._client, [layout.base], [note, *layout.declared()]))
 
-    def switch(self, model: Model, version: int, progress: Progress) -> bool:
-        done = SWITCH(self._client, [self._layout(model).base], self._standing(version, progress))
+    def notes(self, model: Model) -> dict[int, str]:
+        with answering():
+            found: dict[Any, Any] = self._client.hgetall(f"{self._layout(model).base}:notes")
+            return {int(version): note.decode() for version, note in found.items()}
+
+    def previous_version(self, model: Model) -> int | None:
+        with answering():
+            found = self._client.get(f"{self._layout(model).base}:previous")
+        return int(found) if found and int(found) in self.versions(model) else None
+
+    def switch(self, model: Model, version: int, progress: Progress, live: int | None = None) -> bool:
+        wanted = [*self._standing(version, progress), str(live or "")]
+        done = SWITCH(self._client, [self._layout(model).base], wanted)
         if done < 0:
             raise NotFound(f"read model {model.name} has no version {version}")
         return bool(done)
