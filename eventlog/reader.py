@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import operator
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from eventlog.envelope import UNREADABLE_NAME, Record
 from eventlog.errors import Hole, ServiceAway
+from eventlog.messages import Unread, headers_of, to_record
 from eventlog.settings import Settings
 
 if TYPE_CHECKING:
     from eventlog.archive.past import Past
+
+__all__ = ["LogReader", "Unread", "headers_of", "to_record", "watermarks"]
 
 TIMEOUT_S = 10
 """Without any record or any answer from the broker."""
@@ -29,6 +30,8 @@ COUNTED_MAX = 10_000
 
 Partition = tuple[str, int]
 Answer = TypeVar("Answer")
+Left = TypeVar("Left")
+Reading = Generator[tuple[Partition, list[Message], int], None, Left]
 
 
 def watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
@@ -187,33 +190,41 @@ class LogReader:
         """Records of the ranges (begin, end), each partition in order: (partition, messages, next offset).
 
         A range that starts before the first offset kept starts there; what lies before the log's begin comes from the
-        archive, and a hole between the two is an error, `Hole`. The last batch of a partition has its
-        end as next offset, even where only markers or nothing precede it.
+        archive, and a hole between the two is an error, `Hole`. What Kafka forgets while it is read comes from there,
+        too. The last batch of a partition has its end as next offset, even where only markers or nothing precede it.
         """
-        ends: dict[Partition, int] = {}
-        assigned = []
+        left = yield from self._batches(ranges, begun=False)
+        while left:
+            left = yield from self._batches(left, begun=True)
+
+    def _batches(
+        self, ranges: Mapping[Partition, tuple[int, int]], *, begun: bool
+    ) -> Reading[dict[Partition, tuple[int, int]]]:
+        """The same with the log's bounds of now; returns what is left where those have moved over what was next."""
+        wanted: dict[Partition, tuple[int, int]] = {}
         for (topic, partition), (first, last) in ranges.items():
             low, high = self.log_bounds(topic, partition)
+            if begun:
+                self.require_kept(topic, partition, first)
+                if high < last:
+                    raise ServiceAway("kafka", f"{topic}:{partition} ends at {high}, and ended at {last} before")
             reached = yield from self._archived(topic, partition, first, min(last, low))
             if reached == last:
                 continue
             begin, end = max(first, low), min(last, high)
             if begin < end:
-                ends[topic, partition] = end
-                assigned.append(TopicPartition(topic, partition, begin))
+                wanted[topic, partition] = begin, end
             else:
                 yield (topic, partition), [], max(begin, end)
-        if not assigned:
-            return
-        self._consumer.assign(assigned)
+        if not wanted:
+            return {}
+        self._consumer.assign([TopicPartition(*place, begin) for place, (begin, _) in wanted.items()])
         try:
-            yield from self._consume(ends)
+            return (yield from self._consume(wanted))
         finally:
             self._consumer.unassign()
 
-    def _archived(
-        self, topic: str, partition: int, begin: int, end: int
-    ) -> Generator[tuple[Partition, list[Message], int], None, int | None]:
+    def _archived(self, topic: str, partition: int, begin: int, end: int) -> Reading[int | None]:
         """Records of a range before the log's begin; returns how far that was, None where nothing is archived."""
         past = self._archive(topic) if begin < end else None
         there = None if past is None else past.bounds(topic, partition)
@@ -224,9 +235,10 @@ class LogReader:
             yield (topic, partition), messages, following
         return end
 
-    def _consume(self, ends: dict[Partition, int]) -> Iterator[tuple[Partition, list[Message], int]]:
+    def _consume(self, wanted: dict[Partition, tuple[int, int]]) -> Reading[dict[Partition, tuple[int, int]]]:
+        left: dict[Partition, tuple[int, int]] = {}
         heard = time.monotonic()
-        while ends:
+        while wanted:
             # `consume` of many waits for all of them or for its time-out: wait for the first one only.
             messages = self._consumer.consume(1, timeout=0.2)
             if messages:
@@ -235,19 +247,27 @@ class LogReader:
                 heard = time.monotonic()
             elif time.monotonic() - heard > TIMEOUT_S:
                 raise ServiceAway("kafka", f"{self._servers} sent nothing for {TIMEOUT_S} s")
-            for key, (found, position) in self._sorted(messages, ends).items():
-                if position >= ends[key]:
-                    while found and (found[-1].offset() or 0) >= ends[key]:
+            records, forgotten = self._sorted(messages, wanted)
+            for key, (found, position) in records.items():
+                end = wanted[key][1]
+                if position >= end:
+                    while found and (found[-1].offset() or 0) >= end:
                         found.pop()
-                yield key, found, min(position, ends[key])
-                if position >= ends[key]:
-                    del ends[key]
+                yield key, found, min(position, end)
+                wanted[key] = position, end
+                if position >= end:
+                    del wanted[key]
                     self._consumer.incremental_unassign([TopicPartition(*key)])
+            for key in forgotten & wanted.keys():
+                left[key] = wanted.pop(key)
+                self._consumer.incremental_unassign([TopicPartition(*key)])
+        return left
 
     def _sorted(
         self, messages: Iterable[Message], wanted: Collection[Partition]
-    ) -> dict[Partition, tuple[list[Message], int]]:
-        """Messages by partition, with the offset that each has been read to."""
+    ) -> tuple[dict[Partition, tuple[list[Message], int]], set[Partition]]:
+        """Messages by partition, with the offset that each has been read to; partitions whose log begins after that."""
+        forgotten: set[Partition] = set()
         found: dict[Partition, list[Message]] = {}
         reached: dict[Partition, int] = {}
         for message in messages:
@@ -260,78 +280,13 @@ class LogReader:
                     found[key] = [message]
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name for it
                 reached[key] = message.offset() or 0
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+                forgotten.add(key)
             elif key in wanted:
                 raise self._away(KafkaException(error))
         for key, its in found.items():
             reached[key] = max((its[-1].offset() or 0) + 1, reached.get(key, 0))
-        return {key: (found.get(key, []), reached[key]) for key in reached if key in wanted}
+        return {key: (found.get(key, []), reached[key]) for key in reached if key in wanted}, forgotten
 
     def _away(self, error: KafkaException) -> ServiceAway:
         return ServiceAway("kafka", f"{self._servers}: {error.args[0].str()}")
-
-
-class Unread:
-    """A client's message as a `RawRecord` that takes from it what is asked for: many are known by their value alone."""
-
-    __slots__ = ("_message", "value")
-
-    def __init__(self, message: Message) -> None:
-        self._message = message
-        self.value: bytes | None = message.value()
-
-    @property
-    def topic(self) -> str:
-        return self._message.topic() or ""
-
-    @property
-    def partition(self) -> int:
-        return self._message.partition() or 0
-
-    @property
-    def offset(self) -> int:
-        return self._message.offset() or 0
-
-    @property
-    def timestamp(self) -> int:
-        return self._message.timestamp()[1]
-
-    @property
-    def key(self) -> bytes | None:
-        return self._message.key()
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]:
-        return headers_of(self._message)
-
-
-def headers_of(message: Message) -> Sequence[tuple[str, bytes | None]]:
-    """A message's headers, whatever their names are.
-
-    Where a name is not UTF-8 the client raises, and has left a list with null pointers in the message that ends the
-    process when it is looked at: it is replaced by one header of a name that makes the record one for the dead letters.
-    """
-    try:
-        return _headers(message) or ()
-    except SystemError:
-        message.set_headers([(UNREADABLE_NAME, b"")])
-        return _headers(message) or ()
-
-
-# Not `message.headers()`: where that is called often, the interpreter calls the client's function without a look at
-# whether it has raised, and the error would come up at whatever is done next.
-_headers: Callable[[Message], Sequence[tuple[str, bytes | None]] | None] = operator.methodcaller("headers")
-
-
-def to_record(message: Message) -> Record:
-    """A client's message as a raw record."""
-    kind, timestamp = message.timestamp()
-    return Record(
-        message.topic() or "",
-        message.partition() or 0,
-        message.offset() or 0,
-        timestamp,
-        message.key(),
-        message.value(),
-        headers_of(message),
-        max(0, kind - 1),  # the client counts from one
-    )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from eventlog.errors import ServiceAway
-from eventlog.reader import TIMEOUT_S
+from eventlog.reader import TIMEOUT_S, LogReader
 from eventlog.settings import Settings
 
 AHEAD_RECORDS_MAX = 10_000
@@ -21,11 +21,14 @@ Place = tuple[str, int]
 class Tail:
     """Follows partitions from given positions on, a little ahead of what is asked for: `take` costs no round trip then.
 
+    What Kafka has forgotten before it was taken comes from the archive, as a `LogReader` reads it.
+
     Where a range of the log is read once, `LogReader` is the better way; this is for one that is asked again and
     again, milliseconds apart.
     """
 
     def __init__(self, settings: Settings, starts: Mapping[Place, int]) -> None:
+        self._settings = settings
         self._servers = settings.required("kafka").kafka
         self._consumer = Consumer(
             {
@@ -44,6 +47,8 @@ class Tail:
         self._read_to = dict(starts)
         self._ahead: dict[Place, deque[Message]] = {place: deque() for place in starts}
         self._paused: set[Place] = set()
+        self._forgotten: set[Place] = set()
+        """The log begins after what is to be read of these next."""
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
 
     def close(self) -> None:
@@ -52,7 +57,8 @@ class Tail:
     def take(self, target: Mapping[Place, int]) -> Iterator[tuple[Place, list[Message], int]]:
         """Records before the target, each partition in order, each once: (partition, messages, next offset).
 
-        Raises `ServiceAway` when the broker sends nothing of what is wanted for `TIMEOUT_S`.
+        Raises `ServiceAway` when the broker sends nothing of what is wanted for `TIMEOUT_S`, `Hole` where neither log
+        nor archive has it.
         """
         wanted = dict(target)
         heard = time.monotonic()
@@ -67,12 +73,27 @@ class Tail:
                 if done or messages:
                     yield place, messages, end if done else (messages[-1].offset() or 0) + 1
                 self._resume(place)
+            for place in self._forgotten & wanted.keys():
+                yield from self._before_log(place, wanted[place])
+                if self._read_to[place] >= wanted[place]:
+                    del wanted[place]
+                heard = time.monotonic()
             if not wanted:
                 return
             if self._poll():
                 heard = time.monotonic()
             elif time.monotonic() - heard > TIMEOUT_S:
                 raise ServiceAway("kafka", f"{self._servers} sent nothing for {TIMEOUT_S} s")
+
+    def _before_log(self, place: Place, end: int) -> Iterator[tuple[Place, list[Message], int]]:
+        """What is next of a partition, wherever it is; from there on the log is followed again."""
+        with LogReader(self._settings) as log:
+            log.require_kept(*place, self._read_to[place])
+            for found in log.batches({place: (self._read_to[place], end)}):
+                self._read_to[place] = found[2]
+                yield found
+        self._forgotten.discard(place)
+        self._consumer.incremental_assign([TopicPartition(*place, self._read_to[place])])
 
     def _poll(self) -> bool:
         messages = self._consumer.consume(1, timeout=0.1)
@@ -86,10 +107,14 @@ class Tail:
                 self._read_to[place] = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's own name for it
                 self._read_to[place] = max(offset, self._read_to[place])
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+                self._forgotten.add(place)
+                self._paused.discard(place)
+                self._consumer.incremental_unassign([TopicPartition(*place)])
             else:
                 raise ServiceAway("kafka", f"{self._servers}: {error.str()}")
         for place, ahead in self._ahead.items():
-            if len(ahead) > AHEAD_RECORDS_MAX and place not in self._paused:
+            if len(ahead) > AHEAD_RECORDS_MAX and place not in self._paused | self._forgotten:
                 self._consumer.pause([TopicPartition(*place)])
                 self._paused.add(place)
         return bool(messages)

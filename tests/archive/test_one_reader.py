@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from eventlog.archive.meta import AnotherTopic, have_topic
+from eventlog.envelope import Record
 from eventlog.errors import Hole
-from eventlog.reader import LogReader
+from eventlog.reader import LogReader, to_record
 from eventlog.upkeep.verify import verify
+from projections.log import Tail
 from tests.archive.conftest import Archive
 from tests.archive.live import cut
 
@@ -43,9 +45,63 @@ def test_the_log_may_be_cut_anywhere(kafka_archive: Archive) -> None:
     ]
 
 
-def read(archive: Archive, begin: int, end: int) -> list:
-    from eventlog.reader import to_record
+def test_the_log_moves_on_while_it_is_read(kafka_archive: Archive) -> None:
+    """Reading an archive takes its time; what Kafka has forgotten meanwhile is in the archive by then."""
+    archive = kafka_archive
+    archive.publish(180)
+    records = archive.log()
+    archive.write(records[:100], files=4)
+    cut(archive, records[20].offset)
+    later = iter((records[60].offset, records[90].offset))
+    with LogReader(archive.settings) as reader:
+        end = reader.bounds(archive.topic, 0)[1]
+        found: list[Record] = []
+        for _, messages, _ in reader.batches({(archive.topic, 0): (0, end)}):
+            found += [to_record(message) for message in messages]
+            if (before := next(later, None)) is not None:
+                cut(archive, before)
+    assert found == records
 
+
+def test_what_is_lost_while_it_is_read_is_not_jumped_over(kafka_archive: Archive) -> None:
+    archive = kafka_archive
+    archive.publish(90)
+    records = archive.log()
+    archive.write(records[:10], files=2)
+    cut(archive, records[10].offset)
+    found: list[Record] = []
+
+    def go() -> None:
+        with LogReader(archive.settings) as reader:
+            for _, messages, _ in reader.batches({(archive.topic, 0): (0, records[-1].offset + 1)}):
+                found.extend(to_record(message) for message in messages)
+                if len(found) == 10:
+                    cut(archive, records[30].offset)
+
+    with pytest.raises(Hole, match=f"offsets {records[10].offset} to {records[30].offset - 1} "):
+        go()
+    assert found == records[:10]
+
+
+def test_the_end_of_the_log_is_followed_from_before_its_begin(kafka_archive: Archive) -> None:
+    archive = kafka_archive
+    archive.publish(180)
+    records = archive.log()
+    place = (archive.topic, 0)
+    archive.write(records[:100], files=4)
+    cut(archive, records[20].offset)
+    tail = Tail(archive.settings, {place: records[5].offset})
+    try:
+        for first, last in ((5, 40), (40, 50), (50, 110), (110, 120)):
+            end = records[last].offset if last < len(records) else records[-1].offset + 1
+            taken = [to_record(m) for _, messages, _ in tail.take({place: end}) for m in messages]
+            assert taken == records[first:last]
+            cut(archive, records[min(last + 25, 99)].offset)
+    finally:
+        tail.close()
+
+
+def read(archive: Archive, begin: int, end: int) -> list:
     with LogReader(archive.settings) as reader:
         found, reached = [], begin
         for _, messages, following in reader.batches({(archive.topic, 0): (begin, end)}):

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from eventlog.reader import LogReader
-from eventlog.runtime.app import PartitionFeed
+from eventlog.runtime.feed import PartitionFeed
 from tests.archive.conftest import Archive
 from tests.archive.live import cut, live, until
 from tests.runtime.test_seeks import Noting
