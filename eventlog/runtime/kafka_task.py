@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import TopicPartition
 
 from eventlog.codec import Codec
 from eventlog.envelope import RawRecord
-from eventlog.partition import partition_of
 from eventlog.quiescence import Pauses
 from eventlog.reader import LogReader
 from eventlog.roles import Catalog, Decider, Effect, Enricher
