@@ -45,9 +45,7 @@ def test_headers_of_a_part_are_its_own(drawn: list[tuple], cut: int) -> None:
 
 
 @given(RECORDS, st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 7))
-def test_a_range_is_read_whatever_the_groups_are(
-    drawn: list[tuple], begin: int, length: int, group: int
-) -> None:
+def test_a_range_is_read_whatever_the_groups_are(drawn: list[tuple], begin: int, length: int, group: int) -> None:
     records, end = records_of(drawn), begin + length
     with patch.object(rows, "ROW_GROUP_RECORDS", group):
         data = rows.to_file(rows.to_table(records), "t", 3, 0, 10**6)
