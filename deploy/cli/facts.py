@@ -19,6 +19,7 @@ from eventlog.reader import LogReader, to_record
 from eventlog.registry import Registry
 from eventlog.settings import Settings
 from eventlog.topics import Domain, Topic
+from schemas.archive import MOVES
 
 
 def facts_of(stream: str, domains: Iterable[Domain], settings: Settings, *, everything: bool) -> list[dict[str, Any]]:
@@ -31,7 +32,7 @@ def facts_of(stream: str, domains: Iterable[Domain], settings: Settings, *, ever
     topics = [topic for domain in domains for topic in _topics(domain, everything=everything)]
     by_name = {topic.name: topic for topic in topics}
     with LogReader(settings) as reader:
-        read = [list(_records(reader, topic, stream.encode())) for topic in topics]
+        read = [list(_once(_records(reader, topic, stream.encode()), topic)) for topic in topics]
     merged = heapq.merge(*read, key=lambda record: record.timestamp)
     with Registry(settings.registry) as registry:
         upcasters = [upcaster for domain in domains for upcaster in domain.upcasters]
@@ -58,6 +59,17 @@ def _records(reader: LogReader, topic: Topic, key: bytes) -> Iterator[Record]:
         for message in messages:
             if message.key() == key:
                 yield to_record(message)
+
+
+def _once(records: Iterator[Record], topic: Topic) -> Iterator[Record]:
+    """Moves of the archive are told at least once, each time under the same id."""
+    told: set[bytes | None] = set()
+    for record in records:
+        if topic.name == MOVES.name:
+            if (given := dict(record.headers).get("ce_id")) in told:
+                continue
+            told.add(given)
+        yield record
 
 
 def _facts(record: Record, topic: Topic, codec: Codec) -> list[dict[str, Any]]:

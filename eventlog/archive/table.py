@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from eventlog.archive import actions, rows
 from eventlog.archive.objects import ExtraMissing, Objects
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 ROOT = "archive/log"
 PARTITIONED_BY = ["partition", "tier"]
 CHECKPOINT_EVERY = 50
+HISTORY_READ = 16
+"""Commits at first, and then four times as many."""
 
 Tier = Literal["warm", "cold", "frozen"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
 _PATH = re.compile(
     r"(?P<tier>warm|cold|frozen)/(?P<partition>\d+)/(?P<begin>\d+)-(?P<end>\d+)-(?P<digest>[0-9a-f]{64})\.parquet"
 )
@@ -222,33 +225,45 @@ class Table:
             changes = [actions.remove(segment, now_ms, data_change=True) for segment in segments]
             self._commit(table, changes, CommitProperties(custom_metadata=told))
 
-    def _require_there(self, table: DeltaTable, segments: Sequence[Segment]) -> None:
-        import pyarrow as pa
+    def require_there(self, segments: Sequence[Segment]) -> None:
+        """Raise `Fenced` where one of these is not in the table."""
+        with self._lock:
+            self._require_there(self._refreshed(), segments)
 
-        with _Errors(self):
-            there = set(pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist())
+    def _require_there(self, table: DeltaTable, segments: Sequence[Segment]) -> None:
+        there = {segment.path for segment in self._segments(table)}
         if gone := [segment.path for segment in segments if segment.path not in there]:
             raise Fenced(f"{self.topic}: {gone[0]} was replaced by another one")
 
-    def replaced(self) -> list[tuple[list[Segment], Segment]]:
-        """Files that were replaced, and the one in their place, of every time that the table remembers."""
+    def version(self) -> int:
+        """Of the newest commit."""
         with self._lock, _Errors(self):
-            history = self._refreshed().history()
+            return int(self._refreshed().version())
+
+    def replaced(self, after: int = -1) -> list[tuple[list[Segment], Segment]]:
+        """Files that were replaced, and the one in their place, in commits after a version, the newest first."""
         return [
             ([_segment(self.topic, *each) for each in commit["replaced"]], _segment(self.topic, *commit["made"][0]))
-            for commit in history
+            for commit in self._history(lambda commit: commit["version"] > after)
             if "replaced" in commit
         ]
 
     def rewound(self, since_ms: int) -> list[tuple[list[Segment], int]]:
         """Files that were put aside since then, and the offset from which on, of every partition where some were."""
-        with self._lock, _Errors(self):
-            history = self._refreshed().history()
         return [
             ([_segment(self.topic, *each) for each in commit["rewound"]], int(commit["offset"]))
-            for commit in history
-            if "rewound" in commit and commit["timestamp"] >= since_ms
+            for commit in self._history(lambda commit: commit["timestamp"] >= since_ms)
+            if "rewound" in commit
         ]
+
+    def _history(self, wanted: Callable[[Any], bool]) -> list[Any]:
+        """What was said in commits, the newest first, as far back as they are wanted; few others are read."""
+        count = HISTORY_READ
+        with self._lock, _Errors(self):
+            table = self._refreshed()
+            while wanted((found := table.history(count))[-1]) and len(found) == count:
+                count *= 4
+        return [commit for commit in found if wanted(commit)]
 
     def _commit(self, table: DeltaTable, changes: Sequence[Any], properties: Any) -> None:
         with _Errors(self):

@@ -8,17 +8,19 @@ killed run leaves is either in the table, or nothing.
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventlog.archive import frozen, rows
 from eventlog.archive.objects import Objects, StorageClass
-from eventlog.archive.past import fetch
+from eventlog.archive.past import Damaged, Past, fetch
 from eventlog.archive.table import ROOT, Segment, Table
-from eventlog.errors import OnefactError
+from eventlog.errors import NotFound, OnefactError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
 FILE_BYTES_MAX = 256 * 1024 * 1024
 """Of sources together: a compacted file is no larger."""
 FILES_MIN = 2
+DAY_MS = 24 * 3600 * 1000
 ORPHAN_AGE_S = 24 * 3600.0
 """So old is a file that no commit names, before it counts as left behind: its writer may be about to commit it."""
+ROW_GROUP_BYTES = 64 * 1024 * 1024
+"""In memory: where records are large a row group has fewer."""
 READ_BYTES = 8 * 1024 * 1024
 
 
@@ -43,19 +48,45 @@ class Compacted:
     made: Segment
 
 
-def runs(segments: Sequence[Segment], bytes_max: int = FILE_BYTES_MAX) -> Iterator[tuple[Segment, ...]]:
-    """Warm files of one partition that follow each other, and that together make one cold file."""
+def day_of(segment: Segment) -> int:
+    """The day, in UTC, on which the youngest of its records was archived."""
+    return segment.written_ms // DAY_MS
+
+
+def runs(
+    segments: Sequence[Segment],
+    bytes_max: int = FILE_BYTES_MAX,
+    *,
+    today: int | None = None,
+    waiting: Container[int] = (),
+) -> Iterator[tuple[Segment, ...]]:
+    """Warm files of one partition that follow each other and were archived on one day, together one cold file.
+
+    Of a day that others are `waiting` for only what fills a file. Of a day before `today` nothing more comes: even a
+    single file is one.
+    """
+    for run, full in _gathered(segments, bytes_max):
+        day = day_of(run[0])
+        if day in waiting and not full:
+            continue
+        if len(run) >= FILES_MIN or (today is not None and day < today):
+            yield run
+
+
+def _gathered(segments: Sequence[Segment], bytes_max: int) -> Iterator[tuple[tuple[Segment, ...], bool]]:
+    """Files that may be one, and whether there was no room for the next."""
     run: list[Segment] = []
     for segment in segments:
-        fits = run and run[-1].end == segment.begin and sum(each.size for each in run) + segment.size <= bytes_max
-        if segment.tier == "warm" and (fits or not run):
+        follows = run and segment.tier == "warm" and run[-1].end == segment.begin and day_of(run[0]) == day_of(segment)
+        full = sum(each.size for each in run) + segment.size > bytes_max
+        if follows and not full:
             run.append(segment)
             continue
-        if len(run) >= FILES_MIN:
-            yield tuple(run)
+        if run:
+            yield tuple(run), bool(follows)
         run = [segment] if segment.tier == "warm" else []
-    if len(run) >= FILES_MIN:
-        yield tuple(run)
+    if run:
+        yield tuple(run), False
 
 
 def compact(
@@ -69,12 +100,18 @@ def compact(
     """Put one file in the place of these, which follow each other in one partition; of state, with the `latest` record
     of each key alone.
 
-    Raises `NotTheSame`, `Damaged` (a source is), `Fenced` (one was replaced meanwhile); then nothing has changed.
+    Raises `NotTheSame`, `Damaged` (a source is), `Fenced` (one was replaced meanwhile), `RangeFrozen` (one would have
+    to be restored first, and nothing says that readers may ask for that); then nothing has changed.
     """
+    Past(objects.settings).have_readable(sources)
     with tempfile.TemporaryDirectory(prefix="onefact-compact-") as folder:
         path = Path(folder) / "made.parquet"
-        kept = latest_of(objects, sources) if latest else None
-        _write(objects, sources, path, kept)
+        try:
+            kept = latest_of(objects, sources) if latest else None
+            _write(objects, sources, path, kept)
+        except Damaged:
+            table.require_there(sources)  # they are missing because another one has replaced them
+            raise
         made = Segment(
             topic=sources[0].topic,
             partition=sources[0].partition,
@@ -99,21 +136,24 @@ def latest_of(objects: Objects, sources: Sequence[Segment]) -> set[int]:
     last: dict[bytes, int] = {}
     kept: set[int] = set()
     for source in sources:
-        table = rows.from_file(fetch(objects, source), columns=["offset", "key"])
-        for offset, key in zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True):
-            if key is None:
-                kept.add(offset)
-            else:
-                last[key] = offset
+        for batch in rows.batches_from(fetch(objects, source), source.begin, source.end, columns=["offset", "key"]):
+            for offset, key in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
+                if key is None:
+                    kept.add(offset)
+                else:
+                    last[key] = offset
     return kept | set(last.values())
 
 
-def _rows_of(objects: Objects, source: Segment, kept: set[int] | None) -> pa.Table:
-    """What of a file is to stay."""
-    table = rows.from_file(fetch(objects, source))
-    if kept is None:
-        return table
-    return table.filter([offset in kept for offset in table.column("offset").to_pylist()]).combine_chunks()
+def _rows_of(objects: Objects, source: Segment, kept: set[int] | None) -> Iterator[pa.Table]:
+    """What of a file is to stay, by row groups."""
+    import pyarrow as pa
+
+    for batch in rows.batches_from(fetch(objects, source), source.begin, source.end):
+        table = pa.Table.from_batches([batch])
+        if kept is not None:
+            table = table.filter([offset in kept for offset in table.column("offset").to_pylist()]).combine_chunks()
+        yield table
 
 
 def _write(objects: Objects, sources: Sequence[Segment], path: Path, kept: set[int] | None = None) -> None:
@@ -122,10 +162,14 @@ def _write(objects: Objects, sources: Sequence[Segment], path: Path, kept: set[i
     waiting: list[pa.Table] = []
     with rows.writer(path, sources[0].topic, sources[0].partition, sources[0].begin, sources[-1].end) as file:
         for source in sources:
-            waiting.append(_rows_of(objects, source, kept))
-            if sum(table.num_rows for table in waiting) >= rows.ROW_GROUP_RECORDS:
-                file.write_table(pa.concat_tables(waiting), row_group_size=rows.ROW_GROUP_RECORDS)
-                waiting = []
+            for table in _rows_of(objects, source, kept):
+                waiting.append(table)
+                if (
+                    sum(each.num_rows for each in waiting) >= rows.ROW_GROUP_RECORDS
+                    or sum(each.nbytes for each in waiting) >= ROW_GROUP_BYTES
+                ):
+                    file.write_table(pa.concat_tables(waiting), row_group_size=rows.ROW_GROUP_RECORDS)
+                    waiting = []
         if waiting:
             file.write_table(pa.concat_tables(waiting), row_group_size=rows.ROW_GROUP_RECORDS)
 
@@ -142,9 +186,9 @@ def require_same(
         batches = file.iter_batches(batch_size=rows.ROW_GROUP_RECORDS, use_threads=False)
         following = _Rows(batches)
         for source in sources:
-            before = _rows_of(objects, source, kept)
-            if not following.take(before.num_rows).equals(before):
-                raise NotTheSame(f"{source.span}: {made.path} does not hold what {source.path} holds")
+            for before in _rows_of(objects, source, kept):
+                if not following.take(before.num_rows).equals(before):
+                    raise NotTheSame(f"{source.span}: {made.path} does not hold what {source.path} holds")
         if not following.at_end():
             raise NotTheSame(f"{made.span}: {made.path} holds more than its sources")
 
@@ -184,6 +228,46 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class Swept:
+    """Up to where a topic was swept; it lies beside the table, and where it is lost more is read again."""
+
+    version: int
+    """Of the table: what was replaced up to it is gone."""
+    looked_ms: int
+    """When its files were looked at last."""
+
+    @classmethod
+    def of(cls, objects: Objects, topic: str) -> Swept:
+        try:
+            return cls(**json.loads(objects.get(_swept_key(topic))))
+        except NotFound:
+            return cls(-1, 0)
+
+    def keep(self, objects: Objects, topic: str) -> None:
+        objects.put(_swept_key(topic), json.dumps(asdict(self)).encode())
+
+
+def _swept_key(topic: str) -> str:
+    return f"{ROOT}/{topic}/_swept.json"
+
+
+def to_sweep(objects: Objects, table: Table) -> bool:
+    """Whether something was replaced since the topic was swept, or nobody looked for what was left behind for long.
+
+    Only commits that came since are read.
+    """
+    swept, now_ms = Swept.of(objects, table.topic), int(time.time() * 1000)
+    if now_ms >= swept.looked_ms + ORPHAN_AGE_S * 1000:
+        return True
+    version = table.version()
+    if version > swept.version:
+        if table.replaced(swept.version):
+            return True
+        Swept(version, swept.looked_ms).keep(objects, table.topic)
+    return False
+
+
 def sweep(
     objects: Objects,
     table: Table,
@@ -196,10 +280,11 @@ def sweep(
     `before(sources, made)` is called once for each compaction some of whose sources are still there. The keys that were
     removed.
     """
+    swept, version, now_ms = Swept.of(objects, table.topic), table.version(), int(time.time() * 1000)
     # The files first: one that is committed in between is in the table that is looked at after them.
     there = list(objects.ages(f"{ROOT}/{table.topic}/"))
     named = {segment.key for segment in table.segments()}
-    compactions = table.replaced()
+    compactions = table.replaced(swept.version)
     left = {key for key, _ in there} - named
     for sources, made in compactions:
         if left & {source.key for source in sources}:
@@ -207,11 +292,12 @@ def sweep(
     replaced = {source.key for sources, _ in compactions for source in sources}
     removed = []
     for key, age_s in there:
-        if "/_delta_log/" in key or key in named:
+        if "/_delta_log/" in key or key in named or key == _swept_key(table.topic):
             continue
         if key in replaced or age_s >= orphan_age_s:
             objects.delete(key)
             if "/frozen/" in key:
                 frozen.forget(objects, key)
             removed.append(key)
+    Swept(version, now_ms).keep(objects, table.topic)
     return removed

@@ -13,21 +13,27 @@ from eventlog.archive.cuts import newest_cut
 from eventlog.archive.objects import Objects
 from eventlog.archive.past import fetch
 from eventlog.archive.table import NoTable, Segment, Table
-from eventlog.upkeep.tiers import Move
+from eventlog.upkeep.compact import NotTheSame
+from eventlog.upkeep.tiers import Move, digest_over
 
 ASIDE = "archive/aside"
 
 
 def rewind(objects: Objects, table: Table, partition: int, offset: int) -> int:
-    """Have the partition's archive end before `offset`; the number of records that were put aside."""
+    """Have the partition's archive end before `offset`; the number of records that were put aside.
+
+    Raises `NotTheSame` where what was put aside does not come back; then nothing has changed.
+    """
     segments = [each for each in table.segments() if each.partition == partition and each.end > offset]
     position = table.next_offset(partition)
     if position is None or position <= offset:
         return 0
     kept: list[Segment] = []
     for segment in segments:
-        data = fetch(objects, segment)
-        objects.put(f"{ASIDE}/{table.topic}/{segment.path}", data)
+        data, aside = fetch(objects, segment), f"{ASIDE}/{table.topic}/{segment.path}"
+        objects.put(aside, data)
+        if rows.digest_of(objects.get(aside)) != segment.digest:
+            raise NotTheSame(f"{segment.span}: the store gives back something else than was put to {aside}")
         if segment.begin < offset:
             kept.append(_head(objects, segment, data, offset))
     table.rewind(partition, segments, kept, position, offset)
@@ -71,5 +77,5 @@ def moves_aside(objects: Objects, topics: Iterable[str]) -> Iterator[Move]:
             first, last = segments[0], segments[-1]
             yield Move(
                 topic, first.partition, first.tier, "aside", offset, last.end, len(segments), size, size, 0.0, 0.0,
-                "after the newest cut", first.digest if len(segments) == 1 else "",
+                "after the newest cut", digest_over(segments),
             )  # fmt: skip

@@ -7,19 +7,20 @@ twice there, and the next run goes on: what is to be done is found anew from wha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from eventlog.archive import rows
 from eventlog.archive.cuts import Cut, newest_cut
 from eventlog.archive.objects import Objects
 from eventlog.archive.past import Past
-from eventlog.archive.table import Segment, Table, Tier
+from eventlog.archive.table import NoTable, Segment, Table, Tier
 from eventlog.errors import BadInput, OnefactError, ServiceAway
 from eventlog.reader import LogReader
 from eventlog.topics import Topic
-from eventlog.upkeep.compact import FILES_MIN, compact, runs, sweep
+from eventlog.upkeep.compact import DAY_MS, FILES_MIN, compact, day_of, runs, sweep, to_sweep
 from eventlog.upkeep.freeze import freeze
 from eventlog.upkeep.policy import Policy, age_of
 from eventlog.upkeep.verify import verify
@@ -48,8 +49,17 @@ class Move:
 
     @property
     def id(self) -> str:
-        """The same whenever it is told."""
-        return f"archive-{self.topic}-{self.partition}-{self.target}-{self.begin}-{self.end}"
+        """The same whenever it is told; another one where other files of the same range are moved later."""
+        # What Kafka has of a range is given up once, whatever files hold it by then.
+        which = "" if self.source == "kafka" else f"-{self.digest[:16]}"
+        return f"archive-{self.topic}-{self.partition}-{self.target}-{self.begin}-{self.end}{which}"
+
+
+def digest_over(segments: Sequence[Segment]) -> str:
+    """The file's own; of several, SHA-256 over their digests in their order, each in hexadecimal and a line."""
+    if len(segments) == 1:
+        return segments[0].digest
+    return rows.digest_of("".join(f"{segment.digest}\n" for segment in segments).encode())
 
 
 Tell = Callable[[Move], None]
@@ -79,17 +89,22 @@ def plan(objects: Objects, log: LogReader, topics: Mapping[str, Topic], policy: 
 def compactions(
     segments: list[Segment], policy: Policy, now_ms: int, cut_end: int | None = None
 ) -> Iterator[tuple[Segment, ...]]:
-    """Files of one partition that are old enough to be one.
+    """Files of one partition that are old enough to be one: of a day that is over, all of whose files are, or as many
+    as fill a file. What is compacted at once, `0h`, does not wait for its day.
 
     Where each key's last record is to stay alone, all up to the newest cut: a cluster may be brought back to it.
     """
     if not segments:
         return
-    own = policy.of(segments[0].topic)
+    own, today = policy.of(segments[0].topic), now_ms // DAY_MS
     old = _older(segments, own.compact_after, now_ms)
+    waiting = {day_of(segment) for segment in segments if segment not in old}
+    if age_of(own.compact_after):
+        waiting.add(today)
     if not own.latest_per_key:
-        yield from runs(old)
+        yield from runs(old, today=today, waiting=waiting)
         return
+    old = [segment for segment in old if day_of(segment) not in waiting]
     run = tuple(segment for segment in old if cut_end is not None and segment.end <= cut_end)
     if run == tuple(segments[: len(run)]) and any(segment.tier == "warm" for segment in run) and len(run) >= FILES_MIN:
         yield run
@@ -122,7 +137,7 @@ def _older(segments: Sequence[Segment], age: str, now_ms: int) -> list[Segment]:
 def move_of(run: Sequence[Segment], made: Segment | None, policy: Policy) -> Move:
     """Of files that go into another tier, or did: several warm ones become a cold one, a cold one becomes frozen."""
     source = run[0].tier
-    target: Tier = made.tier if made else "cold" if source == "warm" else "frozen"
+    target: Tier = made.tier if made else "cold" if source == "warm" or len(run) > 1 else "frozen"
     size = sum(segment.size for segment in run)
     after = size if made is None else made.size
     own = policy.of(run[0].topic)
@@ -136,7 +151,7 @@ def move_of(run: Sequence[Segment], made: Segment | None, policy: Policy) -> Mov
         files=len(run),
         bytes_before=size,
         bytes_after=after,
-        cost_before=policy.prices.monthly(source, size),
+        cost_before=sum(policy.prices.monthly(segment.tier, segment.size) for segment in run),
         cost_after=policy.prices.monthly(target, after),
         why=f"freeze_after: {own.freeze_after}" if target == "frozen" else f"compact_after: {own.compact_after}",
         digest="" if made is None else made.digest,
@@ -158,7 +173,7 @@ def deletion_move(gone: Sequence[Segment], policy: Policy) -> Move:
         cost_before=sum(policy.prices.monthly(segment.tier, segment.size) for segment in gone),
         cost_after=0.0,
         why=f"delete_after: {policy.of(gone[0].topic).delete_after}",
-        digest=gone[0].digest if len(gone) == 1 else "",
+        digest=digest_over(gone),
     )
 
 
@@ -195,6 +210,7 @@ def _forgetting(
         cost_before=policy.prices.monthly("kafka", size),
         cost_after=0.0,
         why=f"kafka_keeps: {keeps}",
+        digest=digest_over(concerned),
     )
 
 
@@ -211,14 +227,17 @@ def apply(
         for partition in Past(objects.settings).partitions(name):
             yield from _within(objects, table, partition, policy, now_ms, tell)
     for name in topics:
-        if Past(objects.settings).partitions(name):
-            table = Table(objects, name)
+        table = Table(objects, name)
+        try:
+            wanted = to_sweep(objects, table)
+        except NoTable:
+            continue
+        if wanted:
             # What a run that was killed has replaced and not told is told here.
             sweep(objects, table, before=lambda sources, made: tell(move_of(sources, made, policy)))
     for move in planned:
         if move.source == "kafka":
-            forget(objects, log, move, tell)
-            yield move
+            yield forget(objects, log, move, tell)
 
 
 def _within(objects: Objects, table: Table, partition: int, policy: Policy, now_ms: int, tell: Tell) -> Iterator[Move]:
@@ -241,8 +260,11 @@ def _within(objects: Objects, table: Table, partition: int, policy: Policy, now_
         yield move_of(run, compact(objects, table, run, policy.cold_class, latest=latest).made, policy)
 
 
-def forget(objects: Objects, log: LogReader, move: Move, tell: Tell) -> None:
-    """Delete a range from Kafka that the archive is proved to hold, record by record. Raises where it does not."""
+def forget(objects: Objects, log: LogReader, move: Move, tell: Tell) -> Move:
+    """Delete a range from Kafka that the archive is proved to hold, record by record. Raises where it does not.
+
+    The move as it was told: it names the files that hold the range now, which may have been compacted since the plan.
+    """
     proof = verify(objects, log, move.topic, move.partition)
     if proof.faults:
         raise OnefactError(f"nothing is deleted from Kafka: {proof.faults[0]}")
@@ -254,6 +276,8 @@ def forget(objects: Objects, log: LogReader, move: Move, tell: Tell) -> None:
             f"nothing is deleted from Kafka: {span} are frozen, and cannot be held against it; let Kafka forget sooner "
             "than files are frozen"
         )
+    held = Past(objects.settings).segments(move.topic, move.partition)
+    move = replace(move, digest=digest_over([each for each in held if each.end > move.begin and each.begin < move.end]))
     tell(move)
     admin = AdminClient({"bootstrap.servers": objects.settings.kafka, "log_level": 0})
     place = TopicPartition(move.topic, move.partition, move.end)
@@ -262,3 +286,4 @@ def forget(objects: Objects, log: LogReader, move: Move, tell: Tell) -> None:
             future.result(TIMEOUT_S)
     except KafkaException as error:
         raise ServiceAway("kafka", f"{move.topic}: {error.args[0].str()}") from None
+    return move

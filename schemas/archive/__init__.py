@@ -9,7 +9,11 @@ from eventlog.topics import Domain, Topic
 
 
 class RecordsMoved(Event, frozen=True, kw_only=True):
-    """A range of a partition's records lies elsewhere now, or in other files."""
+    """A range of a partition's records lies elsewhere now, or in other files.
+
+    Told before the source is given up, at least once: a tool that was killed in between tells it again under the same
+    `ce_id`. Readers drop what they have under a `ce_id` already.
+    """
 
     stream_field: ClassVar[str] = "place"
     namespace: ClassVar[str] = "onefact.archive"
@@ -26,7 +30,8 @@ class RecordsMoved(Event, frozen=True, kw_only=True):
     bytes_before: int
     bytes_after: int
     digest: str
-    """SHA-256 of the file that holds them now; empty where those are several."""
+    """SHA-256 of the file that holds them now; of what was deleted, the file that held them. Where those are several,
+    SHA-256 over their digests in the order of offsets, each in hexadecimal and a line."""
     why: str
 
 

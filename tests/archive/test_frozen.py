@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -20,6 +21,8 @@ from eventlog.reader import to_record
 from eventlog.settings import Settings
 from eventlog.upkeep.compact import NotTheSame, compact, sweep
 from eventlog.upkeep.freeze import freeze
+from eventlog.upkeep.policy import Policy, TopicPolicy
+from eventlog.upkeep.tiers import _within
 from eventlog.upkeep.verify import verify
 from tests.archive.conftest import Archive
 from tests.archive.test_sink import contents, drawn, of
@@ -146,3 +149,18 @@ def test_what_the_store_gives_back_otherwise_is_not_frozen(
     freeze(cold.objects, cold.table, before[0], kind)
     with pytest.raises(Fenced):
         freeze(cold.objects, Table(cold.objects, cold.topic), before[0], kind)
+
+
+def test_compacted_files_are_in_the_class_that_the_policy_says(glacier: Settings) -> None:
+    archive = Archive(Objects(glacier), glacier, f"cold.{secrets.token_hex(4)}")
+    records = of(archive.topic, drawn(60))
+    archive.write(records, files=3)
+    policy = Policy(default=TopicPolicy(compact_after="0h"), cold_class="STANDARD_IA")
+    assert {archive.objects.head(segment.key).storage_class for segment in archive.segments()} == {"STANDARD"}
+    (move,) = _within(archive.objects, archive.table, 0, policy, int(time.time() * 1000) + 1000, lambda _: None)
+    (made,) = archive.segments()
+    assert (move.target, made.tier) == ("cold", "cold")
+    assert archive.objects.head(made.key).storage_class == "STANDARD_IA"
+    assert contents(read_all(glacier, archive)) == contents(records), "and read as any other"
+    freeze(archive.objects, archive.table, made, "GLACIER")
+    assert archive.objects.head(archive.segments()[0].key).storage_class == "GLACIER"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from dataclasses import replace
@@ -70,6 +71,30 @@ def test_kafka_forgets_what_is_proved_to_be_archived_and_no_more(kafka_archive: 
     assert len(list(archive.objects.keys(f"archive/log/{archive.topic}/warm"))) == 0
     assert read(archive, 0, 80) == records
     assert not moved(archive, AT_ONCE, told), "there is nothing more to do"
+
+
+def test_every_move_has_a_digest(kafka_archive: Archive) -> None:
+    """Of one file its own, of several that over theirs; what Kafka gives up is held by files that are there then."""
+    archive = kafka_archive
+    archive.publish(60, transactions=False)
+    archive.write(archive.log(), files=3)
+    over = hashlib.sha256("".join(f"{each.digest}\n" for each in archive.segments()).encode()).hexdigest()
+    in_kafka = next(m for m in planned(archive, Policy(default=AT_ONCE)) if m.source == "kafka")
+    assert in_kafka.digest == over
+    told: list[Move] = []
+    done = moved(archive, AT_ONCE, told)
+    (made,) = archive.segments()
+    assert [m.digest for m in done] == [m.digest for m in told] == [made.digest, made.digest]
+    archive.publish(10, transactions=False)
+    archive.write(archive.log(), files=1)
+    archive.publish(10, transactions=False)
+    archive.write(archive.log(), files=1)
+    first, second, _ = archive.segments()
+    gone = named(archive, compact_after="never", delete_after="0h")
+    with LogReader(archive.settings) as log:
+        topics = {archive.topic: Topic(archive.topic, (), 2)}
+        (move,) = apply(archive.objects, log, topics, gone, now_ms(), told.append)
+    assert move.digest == hashlib.sha256(f"{first.digest}\n{second.digest}\n".encode()).hexdigest()
 
 
 def test_nothing_is_deleted_that_the_archive_does_not_hold(kafka_archive: Archive) -> None:

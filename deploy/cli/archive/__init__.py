@@ -31,12 +31,13 @@ def register(app: typer.Typer) -> None:
 
 
 def status(topics: Topics = None, *, as_json: Json = False) -> None:
-    """Show what is archived of each topic: offsets, files, bytes by tier, and how many records wait.
+    """Show what is archived of each topic: offsets, how many records wait, files, bytes, and those of each tier.
 
     Example: onefact archive status trading.events
     """
     from eventlog.archive.cuts import newest_cut
     from eventlog.archive.objects import Objects
+    from eventlog.archive.table import TIERS
     from eventlog.reader import LogReader
     from eventlog.settings import Settings
     from eventlog.upkeep.status import statuses
@@ -50,7 +51,8 @@ def status(topics: Topics = None, *, as_json: Json = False) -> None:
         return
     columns = ["topic", "partition", "archived from", "to", "log from", "to", "waiting", "records", "files", "bytes"]
     keys = ["topic", "partition", "begin", "end", "log_begin", "log_end", "waiting", "records", "files", "bytes"]
-    print_table(columns, [[grouped(each[key]) for key in keys] for each in found])
+    rows = [[each[key] for key in keys] + [each["tiers"].get(tier) for tier in TIERS] for each in found]
+    print_table([*columns, *TIERS], [[grouped(value) for value in row] for row in rows])
     when = "none yet" if cut is None else datetime.fromtimestamp(cut.taken_ms / 1000, UTC).isoformat(" ", "seconds")
     print(f"newest cut, to which a cluster can be brought back: {when}")
 

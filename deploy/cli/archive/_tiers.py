@@ -19,15 +19,17 @@ PolicyFile = Annotated[
 ]
 
 
-def compact(topics: Topics = None, *, as_json: Json = False) -> None:
-    """Make large files of all small ones that follow each other, whatever their age, and remove what they replaced.
+def compact(topics: Topics = None, *, policy: PolicyFile = None, as_json: Json = False) -> None:
+    """Make a large file of the small ones of each day, whatever their age, and remove what they replaced.
 
-    The new file is read back and held against its sources before it takes their place. Each move is a fact in the topic
-    archive.moves. Example: onefact archive compact
+    The new file is read back and held against its sources before it takes their place, in the storage class that the
+    policy has for it. Each move is a fact in the topic archive.moves. Example: onefact archive compact
     """
-    from eventlog.upkeep.policy import Policy, TopicPolicy
+    from msgspec.structs import replace
 
-    at_once = Policy(default=TopicPolicy(compact_after="0h"))
+    from eventlog.upkeep.policy import TopicPolicy
+
+    at_once = replace(_policy(policy), default=TopicPolicy(compact_after="0h"), topics={})
     _apply({topic.name: topic for topic in chosen(topics)}, at_once, as_json=as_json)
 
 
