@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Literal, Protocol
 
 from eventlog.digest import canonical, digest
+from eventlog.errors import OnefactError
 from eventlog.models import Feed, Key, Model, Row
 from eventlog.sink import Progress, Store
 from projections.folding import Keep, Touched
@@ -124,6 +125,12 @@ class Comparer:
     def catch_up(self, touched: Touched | None = None) -> Progress:
         """Fold up to where the live version is, and say where that is."""
         vector = progress_of(self._store, self._model, self._live)
+        # Rows of a version go after its progress: those that were looked at before were there.
+        if not vector and self._live not in self._store.versions(self._model):
+            raise OnefactError(
+                f"version {self._live} of {self._model.name}, which was live, was removed meanwhile by replays that "
+                "put others in its place; nothing is known of it. Try again"
+            )
         self._folded.fold(vector, touched=touched)
         return vector
 
