@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from itertools import islice
 from typing import Literal, Protocol
 
 from eventlog.digest import canonical, digest
+from eventlog.errors import OnefactError
 from eventlog.models import Feed, Key, Model, Row
 from eventlog.sink import Progress, Store
 from projections.folding import Keep, Touched
@@ -21,6 +23,8 @@ SAMPLE_MAX = 10
 """Differing rows that are shown."""
 LOOKED_MAX = 20_000
 """Rows that differed in a scan and are looked at again; where more differ, the others count as they were seen."""
+KEYS_MAX = 500_000
+"""Rows whose digests are held at a time, of either version: some 600 bytes for both. Of more, part after part."""
 CHUNK_KEYS = 256
 STILL_ATTEMPTS = 3
 STILL_S_MAX = 0.5
@@ -94,7 +98,23 @@ class Comparison:
     def note(self, found: list[Difference]) -> None:
         """Count differences, and keep the first ones."""
         self.counts.update(difference.kind for difference in found)
+        self._show(found)
+
+    def merge(self, other: Comparison) -> None:
+        """Add what was found of other rows."""
+        self.rows += other.rows
+        self.digest_live = _added(self.digest_live, other.digest_live)
+        self.digest_rebuilt = _added(self.digest_rebuilt, other.digest_rebuilt)
+        self.counts += other.counts
+        self._show(other.sample)
+
+    def _show(self, found: list[Difference]) -> None:
         self.sample = heapq.nsmallest(SAMPLE_MAX, [*self.sample, *found], key=lambda each: str(each.key))
+
+
+def part_of_keys(number: int, parts: int) -> Keep:
+    """Whether a key belongs to this part of all keys."""
+    return lambda key: zlib.crc32(canonical({"key": list(key)})) % parts == number
 
 
 class Moving(Exception):
@@ -124,15 +144,22 @@ class Comparer:
     def catch_up(self, touched: Touched | None = None) -> Progress:
         """Fold up to where the live version is, and say where that is."""
         vector = progress_of(self._store, self._model, self._live)
+        # Rows of a version go after its progress: those that were looked at before were there.
+        if not vector and self._live not in self._store.versions(self._model):
+            raise OnefactError(
+                f"version {self._live} of {self._model.name}, which was live, was removed meanwhile by replays that "
+                "put others in its place; nothing is known of it. Try again"
+            )
         self._folded.fold(vector, touched=touched)
         return vector
 
     def compare(self) -> Comparison:
         """Digests of both at the same vector; where live does not stand still so long, row by row."""
+        there = rows = 0
         for _ in range(STILL_ATTEMPTS):
             vector = self.catch_up()
             started = time.monotonic()
-            _, live = digest(self._scan())
+            there, live = digest(self._scan())
             if self._stands(vector):
                 rows, folded = digest(self._folded.rows())
                 if live == folded:
@@ -140,7 +167,12 @@ class Comparer:
                 break  # find out where, which takes the rows themselves
             if time.monotonic() - started > STILL_S_MAX:
                 break
-        return self._compare_rows()
+        if self._keep is not None or max(there, rows) <= KEYS_MAX:
+            return self._compare_rows(self._keep)
+        found, parts = Comparison(), 1 + max(there, rows) // KEYS_MAX
+        for number in range(parts):
+            found.merge(self._compare_rows(part_of_keys(number, parts)))
+        return found
 
     def _scan(self) -> Iterator[Row]:
         rows, keep = self._store.scan(self._model, self._live), self._keep
@@ -149,17 +181,19 @@ class Comparer:
     def _stands(self, vector: Progress) -> bool:
         return progress_of(self._store, self._model, self._live) == vector
 
-    def _compare_rows(self) -> Comparison:
+    def _compare_rows(self, keep: Keep | None) -> Comparison:
         """Every row was equal at some moment of a known position; from there on both are the same fold.
 
         A row that a fact changed while it was read proves nothing, and is read again. One that was only made
         meanwhile is never changed again: it is equal as it was read, or was not there yet in either version.
         """
         vector = self.catch_up()
-        live = self._hashes(self._scan())
+        live = self._hashes(self._store.scan(self._model, self._live), keep)
         touched = Touched()
         self.catch_up(touched)
-        folded = self._hashes(self._folded.rows())
+        folded = self._hashes(self._folded.rows(), keep)
+        if keep is not None:
+            touched.keep(keep)
         made_later = touched.appended - live.keys()
         differ = {key for key in live.keys() | folded.keys() if live.get(key) != folded.get(key)} - made_later
         moved = touched.changed | made_later
@@ -175,8 +209,9 @@ class Comparer:
             found.counts["missing" if key not in live else "extra" if key not in folded else "changed"] += 1
         return found
 
-    def _hashes(self, rows: Iterator[Row]) -> dict[Key, bytes]:
-        return {row_key(self._model, row): hashlib.sha256(canonical(row)).digest() for row in rows}
+    def _hashes(self, rows: Iterator[Row], keep: Keep | None) -> dict[Key, bytes]:
+        keyed = ((row_key(self._model, row), row) for row in rows)
+        return {key: hashlib.sha256(canonical(row)).digest() for key, row in keyed if keep is None or keep(key)}
 
     def _look(self, keys: set[Key], found: Comparison) -> None:
         """Note those of the keys whose rows differ when both versions are at the same position."""
@@ -210,3 +245,8 @@ def _canonical(row: Row | None) -> bytes | None:
 def _sum(hashes: dict[Key, bytes]) -> str:
     """The digest that `eventlog.digest` makes of the same rows."""
     return f"{sum(int.from_bytes(h, 'big') for h in hashes.values()) % (1 << 256):064x}"
+
+
+def _added(one: str, other: str) -> str:
+    """The digest of two sets of rows together."""
+    return f"{(int(one or '0', 16) + int(other or '0', 16)) % (1 << 256):064x}"

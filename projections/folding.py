@@ -82,6 +82,10 @@ class Touched:
         for key, change in changes.items():
             (self.appended if change.append else self.changed).add(key)
 
+    def keep(self, keep: Keep) -> None:
+        """Forget the other keys."""
+        self.changed, self.appended = set(filter(keep, self.changed)), set(filter(keep, self.appended))
+
 
 class Window(NamedTuple):
     """Facts by when they happened: from `since` on, up to and including `until`; None is no bound."""

@@ -154,8 +154,6 @@ class _KeyFold(Folding):
         if key in self._changes:
             change.follow(self._changes[key])
         change.reset, change.append = True, False
-        if change.pushes is not None and isinstance(self.model, Feed):
-            change.pushes = change.pushes[-self.model.limit :]
         return change
 
     def _projected(self, place: Place, messages: Sequence[Message]) -> Projected:
@@ -164,8 +162,11 @@ class _KeyFold(Folding):
         return super()._projected(place, messages)
 
     def _take(self, place: Place, changes: Mapping[Key, Change], following: int) -> None:
-        wanted = self._wanted
+        wanted, limit = self._wanted, self.model.limit if isinstance(self.model, Feed) else 0
         for key, change in changes.items():
             if key[: len(wanted)] == wanted:
-                self._changes.setdefault(key, Change()).follow(change)
+                known = self._changes.setdefault(key, Change())
+                known.follow(change)
+                if known.pushes is not None:
+                    del known.pushes[:-limit]  # what a feed does not keep, nobody asks for again
         self.at[place] = following

@@ -7,12 +7,10 @@ somebody changed is found, and so is one that the store's adapter wrote wrongly.
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from eventlog.codec import Codec
-from eventlog.digest import canonical
 from eventlog.errors import BadInput, OnefactError
 from eventlog.position import Position
 from eventlog.reader import LogReader
@@ -20,9 +18,9 @@ from eventlog.registry import Registry
 from eventlog.roles import Catalog, Projection
 from eventlog.settings import Settings
 from eventlog.sink import Store
-from projections.compare import Comparer, Comparison, Difference, Kind, Moving, progress_of
+from projections.compare import Comparer, Comparison, Difference, Kind, Moving, part_of_keys, progress_of
 from projections.finding import projection_of
-from projections.folding import Keep, MemoryFold, Place
+from projections.folding import MemoryFold, Place
 from projections.stores import OpenStore, open_store
 
 
@@ -109,7 +107,7 @@ class _Verifying:
         started = time.monotonic()
         found = Comparison()
         for number in range(passes):
-            self._merge(found, self._one(number, passes))
+            found.merge(self._one(number, passes))
         position = Position(progress_of(self._store, self._model, self._version))
         return Verified(
             model=self._model.name,
@@ -127,7 +125,7 @@ class _Verifying:
         )
 
     def _one(self, number: int, passes: int) -> Comparison:
-        keep = None if passes == 1 else _part(number, passes)
+        keep = None if passes == 1 else part_of_keys(number, passes)
         with LogReader(self._settings) as log:
             fold = MemoryFold(self._projection, self._codec, log, keep=keep)
             try:
@@ -153,24 +151,5 @@ class _Verifying:
                 self.records += fold.records
                 self.dead += fold.dead
 
-    @staticmethod
-    def _merge(into: Comparison, found: Comparison) -> None:
-        into.rows += found.rows
-        into.digest_live = _added(into.digest_live, found.digest_live)
-        into.digest_rebuilt = _added(into.digest_rebuilt, found.digest_rebuilt)
-        counts = into.counts + found.counts
-        into.note(found.sample)
-        into.counts = counts
-
 
 _KINDS: tuple[Kind, ...] = ("changed", "missing", "extra")
-
-
-def _part(number: int, passes: int) -> Keep:
-    """Whether a key belongs to this part of all keys."""
-    return lambda key: zlib.crc32(canonical({"key": list(key)})) % passes == number
-
-
-def _added(one: str, other: str) -> str:
-    """The digest of two sets of rows together."""
-    return f"{(int(one or '0', 16) + int(other or '0', 16)) % (1 << 256):064x}"

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from eventlog.digest import digest
 from eventlog.models import Hash, Key, Model, Row
 from eventlog.operations import Add, Append, Change, Operation, coalesce
 from eventlog.sink import Progress
-from projections.compare import Comparer, Comparison, Moving
+from projections import compare
+from projections.compare import Comparer, Comparison, Moving, part_of_keys
 from projections.folding import Touched
 from projections.stores.memory import MemorySink, MemoryStore
 
 MODEL = Hash("moving", ("id",), {"id": "text", "facts": "integer"})
 PLACE = ("facts", 0)
+
+
+@pytest.fixture(autouse=True, params=[None, 3], ids=["at once", "in parts"])
+def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows may be held at a time, or about three."""
+    if request.param:
+        monkeypatch.setattr(compare, "KEYS_MAX", request.param)
 
 
 class RestlessStore(MemoryStore):
@@ -140,7 +150,7 @@ def test_a_wrong_row_that_rests_while_others_move_is_found() -> None:
 
 def test_rows_that_are_made_meanwhile_are_no_difference_and_need_no_second_look() -> None:
     moved, looks = Moved(), list[Key]()
-    moved.store.on_scan = lambda: moved.advance(*(Append((f"new-{len(moved.facts)}-{n}",), {}) for n in range(500)))
+    moved.store.on_scan = lambda: moved.advance(*(Append((f"new-{len(moved.facts)}-{n}",), {}) for n in range(30)))
     moved.store.on_get = looks.append
     found = moved.compare()
     assert found.identical
@@ -169,3 +179,48 @@ def test_a_row_that_never_rests_is_given_up_on() -> None:
     moved.store.on_get = lambda key: moved.advance(again(str(key[0])))
     with pytest.raises(Moving):
         moved.compare()
+
+
+def test_rows_are_held_a_part_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved, held = Moved(), list[int]()
+    monkeypatch.setattr(compare, "KEYS_MAX", 3)
+    hashes = Comparer._hashes
+
+    def counted(self: Comparer, *asked: Any) -> dict[Key, bytes]:
+        found = hashes(self, *asked)
+        held.append(len(found))
+        return found
+
+    monkeypatch.setattr(Comparer, "_hashes", counted)
+    for key in ("row-1", "row-2", "row-6", "nobody"):
+        moved.spoil(key)
+    found = moved.compare()
+    assert (found.counts, found.rows) == ({"changed": 3, "extra": 1}, 10)
+    assert found.named == [("nobody",), ("row-1",), ("row-2",), ("row-6",)]
+    assert found.digest_live == digest(moved.store.scan(MODEL))[1]
+    assert found.digest_rebuilt == digest(moved.rebuild.rows())[1]
+    assert sum(held) == 10 + 11
+    assert max(held) < 10
+
+
+class Part(Folding):
+    """A fold that holds a part of the keys."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.keep = part_of_keys(1, 2)
+
+    def rows(self) -> Iterator[Row]:
+        return (row for row in super().rows() if self.keep((row["id"],)))
+
+    def row(self, key: Key) -> Row | None:
+        return super().row(key) if self.keep(key) else None
+
+
+def test_rows_of_another_part_that_move_are_not_looked_at() -> None:
+    moved = Moved()
+    fold = Part(moved.store, moved.facts)
+    own = {(f"row-{n}",) for n in range(10) if fold.keep((f"row-{n}",))}
+    assert 0 < len(own) < 10
+    moved.store.on_scan = lambda: moved.advance(*(again(f"row-{n}") for n in range(10)))
+    assert Comparer(moved.store, 1, fold, fold.keep).compare().identical

@@ -18,7 +18,7 @@ from eventlog.operations import Add, Change, Put, coalesce
 from eventlog.position import Position
 from eventlog.roles import Projection
 from eventlog.steps import ProjectStep
-from projections import Reader
+from projections import Reader, mending
 from projections.export import export
 from projections.folding import stream_owns_rows
 from projections.mending import mend
@@ -153,3 +153,21 @@ def test_rows_that_streams_share_are_mended_from_all_of_them(world: World) -> No
     for key in ("a", "a-neighbour"):  # the latter is no stream's
         assert mend("shop_gifts", key, world.settings, catalog=world.catalog, stores=world.stores).mended
     assert rows(world, GIFTS) == before
+
+
+def test_of_a_feed_no_more_entries_are_held_than_it_keeps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.apply(NEWS)
+    before, held = rows(world, NEWS), list[int]()
+    gone = Change()
+    gone.remove()
+    by_hand(world, NEWS, {("a",): gone})
+    take = mending._KeyFold._take
+
+    def taken(self: Any, *given: Any) -> None:
+        take(self, *given)
+        held.extend(len(change.pushes or ()) for change in self._changes.values())
+
+    monkeypatch.setattr(mending._KeyFold, "_take", taken)
+    assert mend("shop_news", "a", world.settings, catalog=KINDS, stores=world.stores).mended
+    assert rows(world, NEWS) == before
+    assert max(held) == NEWS.model.limit  # type: ignore[attr-defined]

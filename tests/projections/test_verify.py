@@ -9,7 +9,12 @@ import psycopg
 import pytest
 import redis
 
+from eventlog.errors import OnefactError
+from eventlog.models import Model
 from eventlog.roles import Projection
+from eventlog.sink import Progress, Store
+from projections import verify as verifying
+from projections.replay import replay
 from projections.verify import Verified, verify
 from tests.projections.conftest import START, Shop
 from tests.projections.shop import CATALOG, ITEMS, RANKING, SHELF, STOCK, Counted
@@ -42,6 +47,42 @@ def test_a_model_is_what_the_log_says(shop: Shop, projection: Projection) -> Non
     assert in_parts.records == 3 * found.records
 
 
+@pytest.mark.parametrize("passes", [1, 2])
+@pytest.mark.parametrize("projection", [STOCK, SHELF], ids=lambda p: p.model.store)
+def test_a_version_that_is_removed_meanwhile_is_not_said_to_differ_or_to_be_right(
+    shop: Shop, projection: Projection, passes: int
+) -> None:
+    shop.count(shop.name(), "tea", "3")
+    shop.apply(projection)
+    replayed: list[bool] = []
+
+    def replays(done: int, total: int) -> None:
+        if done > total * (passes - 1) // passes and not replayed:
+            replayed.extend(replay(projection.model.name, shop.settings, catalog=CATALOG).switched for _ in range(2))
+
+    with pytest.raises(OnefactError, match=r"version \d+"):
+        held(shop, projection, passes=passes, on_progress=replays)
+    assert replayed == [True, True]
+
+
+def test_a_version_that_is_removed_between_two_passes_is_not_said_to_be_right(shop: Shop) -> None:
+    shop.count(shop.name(), "tea", "3")
+    shop.apply(SHELF)
+    calls: list[int] = []
+    progress_of = verifying.progress_of
+
+    def removed_before(store: Store, model: Model, version: int) -> Progress:
+        calls.append(version)
+        if len(calls) == 2:
+            assert all(replay("shop_shelf", shop.settings, catalog=CATALOG).switched for _ in range(2))
+        return progress_of(store, model, version)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(verifying, "progress_of", removed_before)
+        with pytest.raises(OnefactError, match=r"version \d+ of shop_shelf, which was live, was removed"):
+            held(shop, SHELF, passes=2)
+
+
 def spoil(shop: Shop, name: str) -> None:
     """Change a row, remove one, add one by hand, in Postgres and in Redis."""
     stock, shelf, ranking = (shop.reader.store(p.model.name).live_version(p.model) for p in (STOCK, SHELF, RANKING))
@@ -66,8 +107,6 @@ def spoil(shop: Shop, name: str) -> None:
 def tidy(shop: Shop, name: str) -> None:
     """Undo all of that: other tests share the models."""
     for projection in (STOCK, SHELF, RANKING):
-        from projections.replay import replay
-
         assert replay(projection.model.name, shop.settings, catalog=CATALOG, accept_differences=True).switched
         assert held(shop, projection).identical
 

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from eventlog.errors import OnefactError
+from eventlog.models import Key, Model, Row
+from eventlog.operations import Add, coalesce
+from projections.compare import Comparer
 from tests.stores.conftest import Subject
 
 
@@ -32,3 +41,29 @@ def test_a_switch_is_from_the_version_that_was_meant(subject: Subject) -> None:
     assert (store.live_version(model), store.previous_version(model)) == (second, 1)
     assert store.switch(model, third, {}, second) is True
     assert store.live_version(model) == third
+
+
+class Fold:
+    """The rows of a version, which is removed when this is brought to its position."""
+
+    def __init__(self, subject: Subject, model: Model) -> None:
+        self.model = model
+        self._store, self._rows = subject.store, subject.rows(model, 1)
+
+    def fold(self, *_: Any, **__: Any) -> None:
+        self._store.drop_version(self.model, 1)
+
+    def rows(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def row(self, key: Key) -> Row | None:
+        return next((row for row in self._rows if row["id"] == key[0]), None)
+
+
+def test_a_version_that_is_removed_is_not_taken_for_an_empty_one(subject: Subject) -> None:
+    store, model = subject.store, subject.model()
+    sink, _ = subject.opened(model)
+    sink.apply(coalesce([Add((key,), {"count": 1}) for key in "abc"]), 3)
+    assert store.switch(model, store.create_version(model), {("facts", 0): 3})
+    with pytest.raises(OnefactError, match="version 1"):
+        Comparer(store, 1, Fold(subject, model)).compare()
