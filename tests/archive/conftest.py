@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
+from eventlog.archive.meta import have_topic
 from eventlog.archive.objects import Objects
 from eventlog.archive.past import Past
 from eventlog.archive.sink import PartitionSink, Share
@@ -118,3 +120,28 @@ def kafka_archive(archive: Archive) -> Archive:
         topic_id = reader.topic_id(topic.name)
     have_topic(archive.objects, topic.name, topic_id, described(archive.settings, topic.name))
     return archive
+
+
+def delete_topic(settings: Settings, name: str) -> None:
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    admin.delete_topics([name])[name].result()
+
+
+@pytest.fixture
+def own(settings: Settings) -> Settings:
+    """A bucket of its own: a bootstrap is of all that is in it."""
+    return settings.model_copy(update={"s3": f"{settings.s3.rpartition('/')[0]}/boot-{secrets.token_hex(4)}"})
+
+
+def archived(own: Settings, name: str, *, compacted: bool = False, partitions: int = 2) -> Archive:
+    archive = Archive(Objects(own), own, name)
+    topic = Topic(name, (), partitions, compacted=compacted, dead_letters=False)
+    ensure_topics(own, [topic])
+    with LogReader(own) as reader:
+        have_topic(archive.objects, name, reader.topic_id(name), described(own, name))
+    return archive
+
+
+@pytest.fixture
+def name() -> str:
+    return f"back.{secrets.token_hex(4)}"
