@@ -100,7 +100,7 @@ class Histories:
         self._lock = threading.Lock()
         self._log: LogReader | None = None
         self._registry: Registry | None = None
-        self._codec: Codec | None = None
+        self._codecs: dict[str, Codec] = {}
         self._kept: OrderedDict[tuple[str, str], History] = OrderedDict()
         self._shared: set[str] = set()
         self._checkpoints: dict[str, Checkpoints | None] = {}
@@ -112,7 +112,8 @@ class Histories:
                 self._log.close()
             if self._registry is not None:
                 self._registry.close()
-            self._log = self._registry = self._codec = None
+            self._log = self._registry = None
+            self._codecs.clear()
             self._kept.clear()
 
     def fold(self, projection: Projection, key: Key, point: Point, deadline: Deadline) -> MemoryRows:
@@ -123,7 +124,7 @@ class Histories:
         with self._lock:
             if isinstance(point, Position):
                 self._lineage.check(point)
-            self._open()
+            self._open(projection)
             stream = key[0] if key else None
             if isinstance(stream, str) and projection.model.name not in self._shared and stream_owns_rows(projection):
                 rows = self._fold_stream(projection, stream, point, deadline)
@@ -132,14 +133,17 @@ class Histories:
                 self._shared.add(projection.model.name)
             return self._fold_all(projection, key, point, deadline)
 
-    def _open(self) -> tuple[LogReader, Codec]:
-        if self._codec is None:
+    def _open(self, projection: Projection) -> tuple[LogReader, Codec]:
+        """The log, and what decodes the model's facts: each class that a codec has is a question to the registry."""
+        name = projection.model.name
+        if name not in self._codecs:
             self._settings.required("kafka", "registry")
             self._registry = self._registry or Registry(self._settings.registry)
-            self._codec = Codec(self._registry, self._catalog.message_types, self._catalog.upcasters)
+            types = dict.fromkeys(cls for source in projection.sources for cls in source.types)
+            self._codecs[name] = Codec(self._registry, types, self._catalog.upcasters)
         if self._log is None:
             self._log = LogReader(self._settings)
-        return self._log, self._codec
+        return self._log, self._codecs[name]
 
     def _fold_stream(self, projection: Projection, stream: str, point: Point, deadline: Deadline) -> MemoryRows | None:
         """The rows of one stream; None where one of its facts changes rows that are not its own."""
@@ -191,7 +195,7 @@ class Histories:
         limits: Mapping[tuple[str, int], int],
     ) -> Began:
         """The nearest checkpoint before the point; the beginning of the log where there is none."""
-        log, _ = self._open()
+        log, _ = self._open(projection)
         name = projection.model.name
         if name not in self._checkpoints:
             self._checkpoints[name] = checkpoints_of(projection, self._settings)
@@ -214,7 +218,7 @@ class Histories:
 
     def _read_on(self, projection: Projection, stretch: Stretch, raw: bytes, history: History) -> Iterator[Fact]:
         """The stream's facts of a stretch that were not read before."""
-        log, codec = self._open()
+        log, codec = self._open(projection)
         source, partition, begin, last = stretch
         place = history.places.setdefault((source.name, begin), Place(begin))
         if last is not None and place.next >= last:
@@ -253,7 +257,7 @@ class Histories:
         self, projection: Projection, stretch: Stretch, wanted: Key, point: Point, limit: int | None, rows: MemoryRows
     ) -> bool:
         """Fold what is of the point; whether a key's last record of it may have been compacted away."""
-        log, codec = self._open()
+        log, codec = self._open(projection)
         source, partition, begin, last = stretch
         step = ProjectStep(projection, source, codec)
         low, high = log.bounds(source.name, partition)

@@ -138,10 +138,13 @@ class Lineage:
                 end = self.end(upstream.name, place)
                 if self._settled.get((way.role.name, place)) == end:
                     continue  # checked before, and nothing has come since
-                records_end = self._settled_end(upstream.name, place, deadline)
-                self._wait_processor(projection, way.role, place, records_end, deadline)
+                if self._committed(way.role.name, upstream.name, place) < self._readable(
+                    upstream.name, place, deadline
+                ):
+                    records_end = self._settled_end(upstream.name, place, deadline)
+                    self._wait_processor(projection, way.role, place, records_end, deadline)
                 for output in self._places(way, place):
-                    self._settled_end(source.name, output, deadline)
+                    self._readable(source.name, output, deadline)
                 self._settled[way.role.name, place] = end
 
     def limits(
@@ -219,18 +222,22 @@ class Lineage:
                     "see `onefact lag`, and whether a worker has that role"
                 )
 
-    def _settled_end(self, topic: str, partition: int, deadline: Deadline) -> int:
-        """Offset after the last record of what is written now, once it is readable.
+    def _readable(self, topic: str, partition: int, deadline: Deadline) -> int:
+        """Offset after what is written now, once it is readable.
 
         A transaction's offsets may be seen as committed a moment before its records are: therefore the high
-        watermark is awaited. Behind the last record there may be markers, which no model ever applies.
+        watermark is awaited.
         """
         written = self._high_watermark(topic, partition)
         deadline.fresh()
         while (end := self.end(topic, partition)) < written:
             if not deadline.pause():
                 raise Lags(f"{topic} lags: partition {partition} has an open transaction at {end}, wanted is {written}")
-        back = 2
+        return end
+
+    def _settled_end(self, topic: str, partition: int, deadline: Deadline) -> int:
+        """The same after the last record: behind it there may be markers, which no model ever applies."""
+        end, back = self._readable(topic, partition, deadline), 2
         while True:
             with self._lock:
                 reader = self._reader()
@@ -252,20 +259,26 @@ class Lineage:
     def _boundary(self, projection: Projection, way: Way, partition: int, offset: int, deadline: Deadline) -> int:
         """Offset of the first fact of the output whose cause lies at `offset` or after it."""
         source, output = (way.role.source.name, partition), (way.output.name, partition)
-        offset = min(offset, self._settled_end(*source, deadline))
-        self._wait_processor(projection, way.role, partition, offset, deadline)
-        end = self._settled_end(*output, deadline)
+        if self._committed(way.role.name, *source) < offset:
+            offset = min(offset, self._settled_end(*source, deadline))
+            self._wait_processor(projection, way.role, partition, offset, deadline)
+        end = self._readable(*output, deadline)
+        with self._lock:
+            found = self._first_caused(way, source, offset, output, end)
+        return self._settled_end(*output, deadline) if found == end else found
+
+    def _first_caused(self, way: Way, source: tuple[str, int], offset: int, output: tuple[str, int], end: int) -> int:
+        """The same, or `end` where there is none before."""
+        log = self._reader()
+        if offset >= log.bounds(*source)[1]:
+            return end
         # Facts have each id once; commands may be sent again, and then only a reading of all tells which was decided.
         repeated = isinstance(way.role, Decider)
-        with self._lock:
-            log = self._reader()
-            if offset >= log.bounds(*source)[1]:
-                return end
-            if not repeated and self._in_order(log, way.role.source) and self._in_order(log, way.output):
-                found = boundary(log, source, offset, output, end)
-                if found is not None:
-                    return found
-            return scanned(log, source, offset, output, end, repeated=repeated)
+        if not repeated and self._in_order(log, way.role.source) and self._in_order(log, way.output):
+            found = boundary(log, source, offset, output, end)
+            if found is not None:
+                return found
+        return scanned(log, source, offset, output, end, repeated=repeated)
 
     @staticmethod
     def _in_order(log: LogReader, topic: Topic) -> bool:
