@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import wraps
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Message
 
 from eventlog.codec import Codec
 from eventlog.collector import seldom_meanwhile
+from eventlog.envelope import Meta
 from eventlog.errors import BadInput, ServiceAway
 from eventlog.memory import MemoryRows
 from eventlog.models import Key
-from eventlog.operations import Change
+from eventlog.operations import Change, Operation
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
 from eventlog.roles import Catalog, Projection
@@ -106,12 +108,12 @@ class Checkpointer(Folding):
     """Folds interval after interval. In memory are the rows that an interval touches, and what it does to them."""
 
     def __init__(self, projection: Projection, codec: Codec, log: LogReader, kept: Checkpoints) -> None:
-        super().__init__(projection, codec, log, batch=BATCH_RECORDS)
+        self._owned = stream_owns_rows(projection)
+        super().__init__(self._watched(projection) if self._owned else projection, codec, log, batch=BATCH_RECORDS)
         self._kept = kept
         self._sources = projection.sources
         self._batches: list[Mapping[Key, Change]] = []
         self._seen: dict[Place, list[int]] = {}
-        self._owned = stream_owns_rows(projection)
         self._projection = projection
         self._compacted = {source.name: source for source in projection.sources if source.compacted}
         self._seen_to: Progress = {}
@@ -176,11 +178,19 @@ class Checkpointer(Folding):
         if times:
             seen = self._seen.setdefault(place, [times[0], times[0]])
             seen[:] = min(seen[0], *times), max(seen[1], *times)
-        done = super()._projected(place, messages)
-        if self._owned:
-            streams = {message.key() for message in messages}
-            self._owned = all(str(key[0]).encode() in streams for key in done.changes)
-        return done
+        return super()._projected(place, messages)
+
+    def _watched(self, projection: Projection) -> Projection:
+        """The same, noting of each fact whether it changes rows of its own stream alone."""
+
+        @wraps(projection.on)
+        def on(event: Any, meta: Meta) -> list[Operation]:
+            operations = list(projection.on(event, meta))
+            if any(operation.key[0] != meta.stream for operation in operations):
+                self._owned = False
+            return operations
+
+        return replace(projection, on=on)
 
     def _require_no_gap(self, place: Place, offset: int) -> None:
         """One missing offset is a transaction's marker; more may have been records."""
