@@ -60,13 +60,19 @@ class LogReader:
 
     Where the log no longer has what is asked for and the archive does, it is read from there: nobody sees a seam.
 
+    Of topics named in `archived_first` the archive is read as far as it goes, and the log from there: Kafka has
+    compacted them, and the archive has not.
+
     Raises `ServiceAway` when the broker does not answer within `TIMEOUT_S`.
     """
 
-    def __init__(self, settings: Settings, group: str = "onefact.reader") -> None:
+    def __init__(
+        self, settings: Settings, group: str = "onefact.reader", *, archived_first: Collection[str] = ()
+    ) -> None:
         settings.required("kafka")
         self._servers = settings.kafka
         self._settings = settings
+        self._archived_first = frozenset(archived_first)
         self._past: Past | None = None
         self._archived_ids: dict[str, bool] = {}
         self._consumer = Consumer(
@@ -110,6 +116,12 @@ class LogReader:
         low = self.bounds(topic, partition)[0]
         if offset < low:
             raise Hole(f"{topic}:{partition}: offsets {offset} to {low - 1} are neither in the log nor in the archive")
+
+    def archived_end(self, topic: str, partition: int) -> int:
+        """Offset up to which the archive has the topic from its beginning; 0 where it has not."""
+        past = self._archive(topic)
+        there = None if past is None else past.bounds(topic, partition)
+        return there[1] if there is not None and there[0] == 0 else 0
 
     def _archive(self, topic: str) -> Past | None:
         """The archive, where there is one of this very topic."""
@@ -208,6 +220,8 @@ class LogReader:
                 self.require_kept(topic, partition, first)
                 if high < last:
                     raise ServiceAway("kafka", f"{topic}:{partition} ends at {high}, and ended at {last} before")
+            if topic in self._archived_first:
+                low = max(low, self.archived_end(topic, partition))
             reached = yield from self._archived(topic, partition, first, min(last, low))
             if reached == last:
                 continue

@@ -26,7 +26,7 @@ from eventlog.settings import Settings
 from eventlog.steps import ProjectStep
 from eventlog.topics import Topic
 from projections.checkpoints import Base, base_of, checkpoints_of
-from projections.folding import HistoryGone, check_start, stream_owns_rows, time_in, time_of
+from projections.folding import check_start, compacted, compacted_away, stream_owns_rows, time_in, time_of
 from projections.lineage import Deadline, Lineage
 from projections.points import Point
 
@@ -142,7 +142,7 @@ class Histories:
             types = dict.fromkeys(cls for source in projection.sources for cls in source.types)
             self._codecs[name] = Codec(self._registry, types, self._catalog.upcasters)
         if self._log is None:
-            self._log = LogReader(self._settings)
+            self._log = LogReader(self._settings, archived_first=compacted(self._catalog.projections))
         return self._log, self._codecs[name]
 
     def _fold_stream(self, projection: Projection, stream: str, point: Point, deadline: Deadline) -> MemoryRows | None:
@@ -250,7 +250,7 @@ class Histories:
             for begin, end in began.base.stretches[place]:
                 stretch = Stretch(source, place[1], begin, end)
                 if self._fold_stretch(projection, stretch, key, point, limits.get(place), rows):
-                    raise _compacted(projection, source)
+                    raise compacted_away(projection, source)
         return rows
 
     def _fold_stretch(
@@ -332,17 +332,10 @@ def _apply(
     if source.compacted:
         last = included[-1].offset if included else -1
         if any(fact.gap for fact in facts if fact.offset > last):
-            raise _compacted(projection, source)
+            raise compacted_away(projection, source)
     for fact in included:
         rows.apply(fact.changes)
 
 
 def _included(time: datetime | None, point: Point) -> bool:
     return isinstance(point, Position) or time is None or time <= point
-
-
-def _compacted(projection: Projection, source: Topic) -> HistoryGone:
-    return HistoryGone(
-        f"{projection.model.name} reads {source.name}, whose older records were compacted away: "
-        "what it was at that point is not known; a later point may be"
-    )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import wraps
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Message
 
 from eventlog.codec import Codec
 from eventlog.collector import seldom_meanwhile
+from eventlog.envelope import Meta
 from eventlog.errors import BadInput, ServiceAway
 from eventlog.memory import MemoryRows
 from eventlog.models import Key
-from eventlog.operations import Change
+from eventlog.operations import Change, Operation
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
 from eventlog.roles import Catalog, Projection
@@ -24,7 +26,7 @@ from eventlog.sink import Progress
 from eventlog.steps.project import Projected
 from projections.finding import projection_of
 from projections.fingerprint import fold_of
-from projections.folding import Folding, Place, stream_owns_rows, time_of
+from projections.folding import Folding, Place, compacted, compacted_away, stream_owns_rows, time_of
 from projections.marks import alone
 from projections.points import Point
 
@@ -39,14 +41,9 @@ OnCheckpoint = Callable[[int, int], None]
 """Told how many offsets have checkpoints, and how many there are."""
 
 
-def keepable(projection: Projection) -> bool:
-    """Whether what a model was can be told from its log for ever: compaction takes facts out of the middle."""
-    return not any(source.compacted for source in projection.sources)
-
-
 def checkpoints_of(projection: Projection, settings: Settings) -> Checkpoints | None:
     """Where the model's checkpoints are; None where there can be none."""
-    if not settings.s3 or not keepable(projection) or find_spec("pyarrow") is None or find_spec("boto3") is None:
+    if not settings.s3 or find_spec("pyarrow") is None or find_spec("boto3") is None:
         return None
     from eventlog.archive.checkpoints import Checkpoints
     from eventlog.archive.objects import Objects
@@ -80,8 +77,8 @@ def checkpoint(
 ) -> Checkpointed:
     """Make the checkpoints that the model lacks, one for every so many offsets; what follows the last one waits.
 
-    Checkpoints of other folds are removed, with `fresh` those of this one too. Raises `NotFound`, `ServiceAway`,
-    `BadInput` for a model whose log is compacted.
+    Checkpoints of other folds are removed, with `fresh` those of this one too. Of a compacted topic only what is
+    archived counts. Raises `NotFound`, `ServiceAway`, `HistoryGone` where records were compacted away before.
     """
     settings = (settings or Settings()).required("kafka", "registry", "s3")
     if catalog is None:
@@ -91,15 +88,13 @@ def checkpoint(
     projection = projection_of(catalog, model_name)
     if every < 1:
         raise BadInput(f"a checkpoint is made every so many offsets, not every {every}")
-    if not keepable(projection):
-        raise BadInput(f"{model_name} reads a compacted topic: what it was at a point cannot be told from that")
     kept = checkpoints_of(projection, settings)
     if kept is None:
         raise ServiceAway("s3", "the archive's libraries are missing: pip install 'onefact[archive]'")
     with (
         alone(settings, projection.model, "checkpoints"),
         Registry(settings.registry) as registry,
-        LogReader(settings) as log,
+        LogReader(settings, archived_first=compacted([projection])) as log,
     ):
         kept.remove(others=True)
         if fresh:
@@ -113,12 +108,15 @@ class Checkpointer(Folding):
     """Folds interval after interval. In memory are the rows that an interval touches, and what it does to them."""
 
     def __init__(self, projection: Projection, codec: Codec, log: LogReader, kept: Checkpoints) -> None:
-        super().__init__(projection, codec, log, batch=BATCH_RECORDS)
+        self._owned = stream_owns_rows(projection)
+        super().__init__(self._watched(projection) if self._owned else projection, codec, log, batch=BATCH_RECORDS)
         self._kept = kept
         self._sources = projection.sources
         self._batches: list[Mapping[Key, Change]] = []
         self._seen: dict[Place, list[int]] = {}
-        self._owned = stream_owns_rows(projection)
+        self._projection = projection
+        self._compacted = {source.name: source for source in projection.sources if source.compacted}
+        self._seen_to: Progress = {}
 
     def run(self, every: int, on_progress: OnCheckpoint | None) -> Checkpointed:
         """Make what is missing, up to what is in the log now."""
@@ -127,12 +125,18 @@ class Checkpointer(Folding):
         if index.topics not in ({}, topics):
             self._kept.remove(others=False)  # of a log that is no more
             index = self._kept.index()
-        ends = {place: self._log.bounds(*place)[1] for place in self.places}
+        ends = {
+            (topic, partition): self._log.archived_end(topic, partition)
+            if topic in self._compacted
+            else self._log.bounds(topic, partition)[1]
+            for topic, partition in self.places
+        }
         made = rows = 0
         if index.checkpoints:
             from eventlog.archive.checkpoints import progress_of
 
             self.at = progress_of(index.checkpoints[-1])
+        self._seen_to = {place: self.at.get(place, 0) for place in self.places if place[0] in self._compacted}
         while (left := sum(ends.values()) - sum(self.at.values())) >= every:
             index = self._interval(index, further(self.at, ends, min(every, left)), topics)
             made, rows = made + 1, rows + index.checkpoints[-1].rows
@@ -145,6 +149,8 @@ class Checkpointer(Folding):
 
         self._batches, self._seen = [], {}
         self.fold(target)
+        for place in self._seen_to:
+            self._require_no_gap(place, target[place])
         touched = {key for changes in self._batches for key in changes}
         rows, number = MemoryRows(self.model), len(index.checkpoints)
         for key, columns in self._kept.rows_of(index, number, touched):
@@ -164,15 +170,32 @@ class Checkpointer(Folding):
     def _projected(self, place: Place, messages: Sequence[Message]) -> Projected:
         from eventlog.archive.checkpoints import micros
 
+        if place in self._seen_to:
+            for message in messages:
+                self._require_no_gap(place, message.offset() or 0)
+                self._seen_to[place] = (message.offset() or 0) + 1
         times = [micros(time) for message in messages if (time := time_of(message)) is not None]
         if times:
             seen = self._seen.setdefault(place, [times[0], times[0]])
             seen[:] = min(seen[0], *times), max(seen[1], *times)
-        done = super()._projected(place, messages)
-        if self._owned:
-            streams = {message.key() for message in messages}
-            self._owned = all(str(key[0]).encode() in streams for key in done.changes)
-        return done
+        return super()._projected(place, messages)
+
+    def _watched(self, projection: Projection) -> Projection:
+        """The same, noting of each fact whether it changes rows of its own stream alone."""
+
+        @wraps(projection.on)
+        def on(event: Any, meta: Meta) -> list[Operation]:
+            operations = list(projection.on(event, meta))
+            if any(operation.key[0] != meta.stream for operation in operations):
+                self._owned = False
+            return operations
+
+        return replace(projection, on=on)
+
+    def _require_no_gap(self, place: Place, offset: int) -> None:
+        """One missing offset is a transaction's marker; more may have been records."""
+        if offset > self._seen_to[place] + 1:
+            raise compacted_away(self._projection, self._compacted[place[0]])
 
     def _take(self, place: Place, changes: Mapping[Key, Change], following: int) -> None:
         if changes:

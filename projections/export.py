@@ -19,7 +19,7 @@ from eventlog.settings import Settings
 from eventlog.upkeep.parquet import write_rows
 from projections.asof import Histories
 from projections.finding import projection_of
-from projections.folding import MemoryFold
+from projections.folding import MemoryFold, compacted
 from projections.keys import key_of, row_key
 from projections.lineage import Deadline, Lineage
 from projections.parts import TIMEOUT_S, Part, targets
@@ -85,7 +85,7 @@ def _as_of(projection: Projection, wanted: Key, part: Part, settings: Settings, 
 
 def _between(projection: Projection, part: Part, settings: Settings, catalog: Catalog) -> MemoryRows:
     start, target = targets(part, projection, settings, catalog)
-    with Registry(settings.registry) as registry, LogReader(settings) as log:
+    with Registry(settings.registry) as registry, LogReader(settings, archived_first=compacted([projection])) as log:
         codec = Codec(registry, catalog.message_types, catalog.upcasters)
         folding = MemoryFold(projection, codec, log, window=part.window)
         folding.at.update(start)

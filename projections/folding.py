@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -61,8 +61,20 @@ def stream_owns_rows(projection: Projection) -> bool:
     return projection.model.columns[column] == "text" and all(cls.stream_field == column for cls in types)
 
 
+def compacted(projections: Iterable[Projection]) -> set[str]:
+    """Names of the topics they read in which Kafka keeps each key's newest record alone: an archive has all."""
+    return {source.name for projection in projections for source in projection.sources if source.compacted}
+
+
 class HistoryGone(OnefactError):
     """The log no longer holds what a fold would need."""
+
+
+def compacted_away(projection: Projection, source: Topic) -> HistoryGone:
+    return HistoryGone(
+        f"{projection.model.name} reads {source.name}, whose older records were compacted away: "
+        "what it was at that point is not known; a later point may be"
+    )
 
 
 def check_start(source: Topic, partition: int, low: int, begin: int) -> None:

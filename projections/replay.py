@@ -23,7 +23,7 @@ from eventlog.sink import Progress
 from projections import building
 from projections.compare import Comparer, Comparison, Moving, progress_of
 from projections.fingerprint import fold_of
-from projections.folding import EVERYTHING, Window
+from projections.folding import EVERYTHING, Window, compacted
 from projections.marks import Note
 from projections.parts import Part, targets
 from projections.points import parse_point
@@ -145,9 +145,12 @@ class _Replay:
         note = Note(self._marks.home, self._fold, what)
         version = begun or self._store.create_version(self._model, str(note))
         try:
-            self._build_apart(version, target, window, start, workers)
+            # A whole model is what the newest records come to; of a part, those that were compacted away count.
+            archived_first = compacted([self._projection]) if what else ()
+            if not archived_first:
+                self._build_apart(version, target, window, start, workers)
             with (
-                LogReader(versions.settings) as log,
+                LogReader(versions.settings, archived_first=archived_first) as log,
                 Rebuild(self._projection, self._store, version, versions.codec, log, window=window) as made,
             ):
                 if begun and not versions.began_at:

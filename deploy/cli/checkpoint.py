@@ -34,16 +34,24 @@ def checkpoint(
     """
     from projections.checkpoints import EVERY
     from projections.checkpoints import checkpoint as run
+    from projections.folding import HistoryGone
 
     found = []
-    for model in models or _models_with_a_past():
-        with ProgressBar(quiet=as_json) as bar:
-            result = run(
-                model,
-                every=every or EVERY,
-                fresh=fresh,
-                on_progress=lambda done, total: bar.count("folding", done, total),
-            )
+    for model in models or _every_model():
+        try:
+            with ProgressBar(quiet=as_json) as bar:
+                result = run(
+                    model,
+                    every=every or EVERY,
+                    fresh=fresh,
+                    on_progress=lambda done, total: bar.count("folding", done, total),
+                )
+        except HistoryGone as gone:
+            if models:
+                raise
+            if not as_json:
+                say(f"none of {model}: {gone}")  # others have a past
+            continue
         found.append(result)
         if not as_json:
             say(
@@ -54,8 +62,7 @@ def checkpoint(
         print_json([asdict(each) for each in found])
 
 
-def _models_with_a_past() -> list[str]:
+def _every_model() -> list[str]:
     from eventlog.discovery import catalog
-    from projections.checkpoints import keepable
 
-    return [projection.model.name for projection in catalog().projections if keepable(projection)]
+    return [projection.model.name for projection in catalog().projections]

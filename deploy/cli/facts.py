@@ -31,7 +31,7 @@ def facts_of(stream: str, domains: Iterable[Domain], settings: Settings, *, ever
     domains = list(domains)
     topics = [topic for domain in domains for topic in _topics(domain, everything=everything)]
     by_name = {topic.name: topic for topic in topics}
-    with LogReader(settings) as reader:
+    with LogReader(settings, archived_first=[topic.name for topic in topics if topic.compacted]) as reader:
         read = [list(_once(_records(reader, topic, stream.encode()), topic)) for topic in topics]
     merged = heapq.merge(*read, key=lambda record: record.timestamp)
     with Registry(settings.registry) as registry:

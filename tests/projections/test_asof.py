@@ -24,7 +24,8 @@ from eventlog.position import Position
 from eventlog.roles import Projection
 from eventlog.topics import Topic
 from projections import Reader
-from projections.asof import Fact, HistoryGone, Place, _apply
+from projections.asof import Fact, Place, _apply
+from projections.folding import HistoryGone
 from projections.points import parse_point
 from tests.projections.conftest import START, Shop
 from tests.projections.shop import CATALOG, EVENTS, GIFTS, SHOP, Counted

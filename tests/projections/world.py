@@ -78,6 +78,9 @@ class MemoryLog:
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         return 0, len(self._records.get((topic, partition), ()))
 
+    def archived_end(self, topic: str, partition: int) -> int:
+        return self.bounds(topic, partition)[1]
+
     def topic_id(self, topic: str) -> str:
         return f"id of {topic}"
 
@@ -178,7 +181,7 @@ class World:
     def patch(self, patched: pytest.MonkeyPatch) -> None:
         """Let every module that reads the log or asks a service have this world's."""
         for module in (asof, checkpoints, export, lineage, mending, replay, rollback, verify):
-            patched.setattr(module, "LogReader", lambda *_: MemoryLog(self.records))
+            patched.setattr(module, "LogReader", lambda *_, **__: MemoryLog(self.records))
         for module in (asof, checkpoints, export, verify, versions):
             patched.setattr(module, "Registry", self._registry)
         patched.setattr(folding, "Tail", lambda _, starts: MemoryTail(self.records, starts))
