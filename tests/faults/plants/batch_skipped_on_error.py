@@ -8,6 +8,8 @@ from tests.faults.plants._edit import edit
 ASKS = """\
     self.next = await self.task.open()
     await self._catch_up()
+"""
+FORGETS = """\
     self._buffer.clear()
     self._buffered = self._bytes = 0
     self._fetched = self.next
@@ -19,4 +21,4 @@ GOES_ON = """\
 
 
 def plant() -> None:
-    edit(Runner, "_open", (ASKS, GOES_ON))
+    edit(Runner, "_open", (ASKS, GOES_ON), (FORGETS, ""))
