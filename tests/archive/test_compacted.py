@@ -68,7 +68,8 @@ def publish(archive: Archive, codec: Codec, numbers: range) -> None:
 def compact(archive: Archive) -> None:
     """Have Kafka's own cleaner do it, which leaves the segment that is written to alone."""
     admin = AdminClient({"bootstrap.servers": archive.settings.kafka, "log_level": 0})
-    wanted = {"segment.ms": "50", "min.cleanable.dirty.ratio": "0.001", "max.compaction.lag.ms": "100"}
+    lags = {"min.compaction.lag.ms": "0", "max.compaction.lag.ms": "100"}
+    wanted = {"segment.ms": "50", "min.cleanable.dirty.ratio": "0.001"} | lags
     entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()]
     resource = ConfigResource(ResourceType.TOPIC, archive.topic, incremental_configs=entries)
     for future in admin.incremental_alter_configs([resource]).values():
