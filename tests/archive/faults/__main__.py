@@ -17,7 +17,6 @@ Exit code 1 when something did not hold; what was found is in RUN (.faults)/arch
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import subprocess
@@ -32,6 +31,7 @@ from tests.archive.faults import report
 from tests.archive.faults.campaign import Campaign
 from tests.archive.faults.plants._table import PLANTS, what
 from tests.archive.faults.work import CAMPAIGN
+from tests.faults.results import note, rows_of
 
 CASES = 300
 CASES_KEPT, PLANTS_KEPT = "archive.jsonl", "archive-plants.jsonl"
@@ -46,9 +46,9 @@ def main() -> int:
     with proxied(os.environ["ONEFACT_S3"]) as proxy, tempfile.TemporaryDirectory(prefix="onefact-faults-") as folder:
         campaign = Campaign(proxy, Path(folder), seed, known=kept_in() / f"points-{seed}.json")
         code = plants(campaign, wanted) if wanted else cases(campaign)
-    rows = report.rows_of(kept_in() / CASES_KEPT)
+    rows = rows_of(kept_in(), CASES_KEPT)
     if (told := os.environ.get("REPORT")) and report.last_of(rows, seed):
-        report.write(Path(told), rows, report.rows_of(kept_in() / PLANTS_KEPT), seed)
+        report.write(Path(told), rows, rows_of(kept_in(), PLANTS_KEPT), seed)
     return code
 
 
@@ -91,25 +91,22 @@ def cases(campaign: Campaign) -> int:
     first, count = _number("FIRST", 0), _number("CASES", CASES)
     job, jobs = _number("JOB", 0), _number("JOBS", 1)
     limit_s = float(os.environ.get("SECONDS") or "inf")
-    rows, code = kept_in() / CASES_KEPT, report.commit()
-    there = report.last_of(report.rows_of(rows), campaign.seed) if os.environ.get("RESUME") else {}
+    there = report.last_of(rows_of(kept_in(), CASES_KEPT), campaign.seed) if os.environ.get("RESUME") else {}
     began, injected, failed, done = time.monotonic(), Counter[str](), 0, 0
-    with rows.open("a") as out:
-        only = [int(number) for number in os.environ.get("ONLY", "").split()]
-        for number in only or range(first, first + count):
-            # An operation is always of the same process: two bootstraps at once would fence each other.
-            if number in there or number % len(CAMPAIGN) % jobs != job:
-                continue
-            if time.monotonic() - began > limit_s:
-                break
-            case = campaign.case(number, os.environ.get("FAULT"))
-            violation = campaign.run(case)
-            injected.update(case.injected)
-            failed, done = failed + (violation is not None), done + 1
-            out.write(json.dumps(case.row | {"seed": campaign.seed, "commit": code, "violation": violation}) + "\n")
-            out.flush()
-            if violation:
-                print(f"== {number} {case.operation}, {case.said}: {violation}", flush=True)
+    only = [int(number) for number in os.environ.get("ONLY", "").split()]
+    for number in only or range(first, first + count):
+        # An operation is always of the same process: two bootstraps at once would fence each other.
+        if number in there or number % len(CAMPAIGN) % jobs != job:
+            continue
+        if time.monotonic() - began > limit_s:
+            break
+        case = campaign.case(number, os.environ.get("FAULT"))
+        violation = campaign.run(case)
+        injected.update(case.injected)
+        failed, done = failed + (violation is not None), done + 1
+        note(kept_in(), case.row | {"seed": campaign.seed, "violation": violation}, CASES_KEPT)
+        if violation:
+            print(f"== {number} {case.operation}, {case.said}: {violation}", flush=True)
     faults = ", ".join(f"{count} {kind}" for kind, count in sorted(injected.items()))
     print(f"{done - failed} of {done} cases held in {time.monotonic() - began:.0f} s; injected: {faults}")
     print("seconds: " + ", ".join(f"{step} {took:.0f}" for step, took in campaign.seconds.most_common()))
@@ -127,9 +124,7 @@ def plants(campaign: Campaign, wanted: list[str]) -> int:
         print(f"== {name}: {found or 'NOT FOUND'}", flush=True)
         if found is None or found.partition(":")[0] not in PLANTS[name].invariants:
             missed.append(name)
-        row = {"name": name, "what": what(name), "found": found, "seed": campaign.seed, "commit": report.commit()}
-        with (kept_in() / PLANTS_KEPT).open("a") as out:
-            out.write(json.dumps(row) + "\n")
+        note(kept_in(), {"name": name, "what": what(name), "found": found, "seed": campaign.seed}, PLANTS_KEPT)
     print(f"{'all found' if not missed else 'NOT FOUND, or by surprise: ' + ', '.join(missed)}")
     return int(bool(missed))
 

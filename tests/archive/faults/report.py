@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,19 +20,6 @@ GROUPS = {
     "rebuilds": ("replay", "replay_apart", "replay_again", "rollback"),
     "checkpoints": ("checkpoint",),
 }
-
-
-def commit() -> str:
-    """Of what ran; with a star where files differed from it."""
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty=*", "--exclude=*"], capture_output=True, text=True, check=False
-    )
-    return said.stdout.strip() or "?"
-
-
-def rows_of(path: Path) -> list[Row]:
-    """All that were kept, in their order; none where nothing was."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def last_of(rows: Iterable[Row], seed: int) -> dict[int, Row]:

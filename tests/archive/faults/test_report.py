@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.archive.faults import report
 from tests.archive.faults.work import CAMPAIGN
+from tests.faults.results import rows_of
 
 FOUND = (("known", None), ("missed", None), ("known", "A2: lost"))
 
@@ -28,7 +29,7 @@ def test_cases_faults_violations_and_the_slowest_are_counted(tmp_path: Path) -> 
     kept, told = tmp_path / "rows", tmp_path / "REPORT.md"
     kept.write_text("".join(json.dumps(each) + "\n" for each in rows))
     planted = [{"name": name, "what": "A bug", "found": found, "commit": "p"} for name, found in FOUND]
-    report.write(told, report.rows_of(kept), planted, 7)
+    report.write(told, rows_of(tmp_path, kept.name), planted, 7)
     said = told.read_text()
     assert "SEED=7: 3 cases, 2 of them with a fault, 4 faults in all: 2 429, 1 kill, 1 reset. Violations: 1." in said
     assert "| archiving | kill -9 at named points | 1 | 1 | 0 | 4.0 s, 4.0 s (case 0) |" in said
