@@ -44,6 +44,21 @@ class Batch(NamedTuple):
     records: list[RawRecord]
     """Empty where the log does not have what was asked for."""
     epoch: int
+    after: int
+    """Offset after the last record that was fetched before, or where the partition was opened."""
+
+
+class NotKept(dict[TP, int | None]):
+    """In place of the offsets that Faust has handed over last, below which it drops what it is given.
+
+    One that was on its way at a seek is noted after it, and what is read again up to there would be left out. What is
+    stale is known by its epoch.
+    """
+
+    def __missing__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None: ...
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -62,6 +77,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(
         self, consumer: aiokafka.AIOKafkaConsumer, active_partitions: Any, *args: Any, **kwargs: Any
     ) -> Any:
+        self.positions = {}  # a fetch that fails has read nothing, and others may have been opened anew since the last
         records = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
         subscriptions = consumer._subscription
         states = {
@@ -80,6 +96,7 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._read_offset = NotKept()
         self._epochs: dict[TP, int] = {}
         self._open: set[TP] = set()
         self._full: set[TP] = set()
@@ -102,7 +119,6 @@ class Consumer(driver.Consumer):
             await self._thread.seek_wait({tp: offset})
             if self._epochs[tp] != epoch:
                 return  # it was closed again meanwhile
-            self._read_offset[tp] = offset or None
             self._read[tp] = offset, offset
             self._full.discard(tp)
             self._open.add(tp)
@@ -139,20 +155,21 @@ class Consumer(driver.Consumer):
         async with self._fetching:
             wanted = {tp: self._epochs[tp] for tp in self._open - self._full}
             records, out_of_range = await self._fetched(set(wanted)) if wanted else ({}, {})
+            before = {tp: self._read[tp][0] for tp in wanted}
             for tp, reached in self._thread.positions.items() if wanted else ():
-                after = records[tp][-1].offset + 1 if records.get(tp) else self._read[tp][0]
+                after = records[tp][-1].offset + 1 if records.get(tp) else before[tp]
                 self._read[tp] = after, reached
         generation = self.app.consumer_generation_id
         for tp, found in records.items():
             if self.should_stop or not found or tp not in wanted:
                 continue
             last = found[-1]
-            value = Batch(found, wanted[tp])
+            value = Batch(found, wanted[tp], before[tp])
             yield tp, self._as_message(tp, last.offset, last.timestamp / 1000, value, generation)
         for tp, offset in out_of_range.items():
             if not self.should_stop and tp in wanted:
                 # In order behind what was fetched before, which is still good.
-                yield tp, self._as_message(tp, offset, 0, Batch([], wanted[tp]), generation)
+                yield tp, self._as_message(tp, offset, 0, Batch([], wanted[tp], before[tp]), generation)
 
     async def _fetched(self, wanted: set[TP]) -> tuple[Mapping[TP, list[RawRecord]], dict[TP, int]]:
         """What one fetch brought; offsets that the log does not have, which are not asked for again."""
@@ -272,7 +289,7 @@ class RoleApp(faust.App):
             if runner is None or not self.batches.is_current(tp, event.value):
                 continue
             if event.value.records:
-                runner.offer(event.value.records)
+                runner.offer(event.value.records, event.value.after)
             else:
                 runner.out_of_range()
 

@@ -33,6 +33,10 @@ class OutOfRange(OnefactError):
     """The log does not have what is wanted next: it begins after that, or ends before it."""
 
 
+class Missed(OnefactError):
+    """What was delivered does not follow what was delivered before; it is read again."""
+
+
 class Feed(Protocol):
     """Where the records come from."""
 
@@ -79,6 +83,7 @@ class Runner:
         self._held = False
         self._moved = False
         self._out_of_range = False
+        self._missed: str | None = None
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -96,8 +101,15 @@ class Runner:
         self._commit_seconds = metrics.COMMIT_SECONDS.labels(task.role)
         self._loop_task = asyncio.create_task(self._run())
 
-    def offer(self, records: list[RawRecord]) -> None:
-        """Take records that follow the ones offered before."""
+    def offer(self, records: list[RawRecord], after: int) -> None:
+        """Take records that follow the ones offered before, which end before offset `after`.
+
+        Offsets have gaps, so nothing else tells that a delivery was lost on its way.
+        """
+        if after != self._fetched:
+            self._missed = f"what follows offset {after} was delivered, and {self._fetched} is wanted next"
+            self._wake.set()
+            return
         self._buffer.append(records)
         self._buffered += len(records)
         self._bytes += _bytes_of(records)
@@ -162,6 +174,7 @@ class Runner:
             if self.next > (end := await self._feed.stable_end()):
                 raise _shortened(self.next, f"the log ends at {end}")
             self._out_of_range = False
+        self._missed = None
         self._buffer.clear()
         self._buffered = self._bytes = 0
         self._fetched = self.next
@@ -187,6 +200,8 @@ class Runner:
         if self._moved and not self._held:
             self._moved = False
             await self._feed.start_at(self._fetched)
+        if self._missed:
+            raise Missed(self._missed)
         if self._out_of_range and not self._buffer:
             raise OutOfRange(f"the log does not have {self._fetched}, which is wanted next")
         records = await self._take()
@@ -242,7 +257,7 @@ class Runner:
         self.ready = False
         self._feed.stop()
         self._failures.inc()
-        if isinstance(error, Fenced | OutOfRange | ServiceAway | StateUnusable):
+        if isinstance(error, Fenced | Missed | OutOfRange | ServiceAway | StateUnusable):
             self._log.warning("reopening", error=f"{type(error).__name__}: {error}")
         elif isinstance(error, LogShortened):
             self._log.error("the log is shorter than before; the partition waits", error=str(error))

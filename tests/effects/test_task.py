@@ -50,7 +50,7 @@ class Feed:
         self.starts.append(offset)
         assert self.runner
         if rest := [record for record in self.records if record.offset >= offset]:
-            self.runner.offer(rest)
+            self.runner.offer(rest, offset)
 
     def stop(self) -> None: ...
 

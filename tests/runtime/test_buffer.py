@@ -35,7 +35,11 @@ class Task:
 class Feed:
     paused = False
 
-    async def start_at(self, offset: int) -> None: ...
+    def __init__(self) -> None:
+        self.started: list[int] = []
+
+    async def start_at(self, offset: int) -> None:
+        self.started.append(offset)
 
     def stop(self) -> None: ...
 
@@ -59,6 +63,10 @@ async def until(done: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
+def ten(offset: int, value: bytes | None = None) -> list[RawRecord]:
+    return [Record("t", 0, offset + i, 0, b"k", value, ()) for i in range(10)]
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("size", "fetches"), [(runner.BUFFER_BYTES_MAX // 20 + 1, 2), (None, 2000)])
 async def test_a_full_buffer_pauses_its_partition_until_there_is_room(size: int | None, fetches: int) -> None:
@@ -70,7 +78,7 @@ async def test_a_full_buffer_pauses_its_partition_until_there_is_room(size: int 
         offset = 0
         for number in range(fetches):
             assert not feed.paused, number
-            run.offer([Record("t", 0, offset + i, 0, b"k", value, ()) for i in range(10)])
+            run.offer(ten(offset, value), offset)
             offset += 10
         assert feed.paused
         task.go.set()
@@ -78,5 +86,24 @@ async def test_a_full_buffer_pauses_its_partition_until_there_is_room(size: int 
         await until(lambda: not feed.paused)
         assert task.seen == list(range(offset))
         assert (run._buffered, run._bytes) == (0, 0)
+    finally:
+        await run.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_delivery_that_was_lost_on_its_way_is_read_again() -> None:
+    task, feed = Task(), Feed()
+    task.go.set()
+    run = Runner(task, feed)
+    try:
+        await until(lambda: run.ready)
+        run.offer(ten(0), 0)
+        await until(lambda: len(task.seen) == 10)
+        run.offer(ten(20), 20)
+        await until(lambda: feed.started == [0, 0])
+        run.offer(ten(0), 0)
+        run.offer(ten(10), 10)
+        await until(lambda: len(task.seen) == 30)
+        assert task.seen == [*range(10), *range(20)]
     finally:
         await run.stop()

@@ -35,7 +35,7 @@ class Feed:
         self.starts.append(offset)
         assert self.runner
         for record in self.records[offset:]:
-            self.runner.offer([record])
+            self.runner.offer([record], record.offset)
 
     def stop(self) -> None: ...
 

@@ -6,9 +6,11 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+from faust.transport.drivers.aiokafka import ConsumerStoppedError
 from faust.types import TP
 
-from eventlog.runtime.app import Batch, Consumer, RoleApp
+from eventlog.runtime.app import Batch, Consumer, ConsumerThread, RoleApp
 
 HERE = TP("counting.commands", 0)
 
@@ -28,9 +30,9 @@ def opened(consumer: Consumer) -> int:
 
 def test_only_a_fetch_of_the_present_epoch_is_current() -> None:
     consumer = gated()
-    before = Batch([], opened(consumer))
+    before = Batch([], opened(consumer), 0)
     assert consumer.is_current(HERE, before)
-    after = Batch([], opened(consumer))
+    after = Batch([], opened(consumer), 0)
     assert not consumer.is_current(HERE, before)
     assert consumer.is_current(HERE, after)
     consumer.close_gate(HERE)
@@ -39,9 +41,11 @@ def test_only_a_fetch_of_the_present_epoch_is_current() -> None:
 
 def test_a_stale_fetch_is_not_offered() -> None:
     consumer, offered = gated(), []
-    stale = Batch([cast(Any, "stale")], opened(consumer))
-    fresh = Batch([cast(Any, "fresh")], opened(consumer))
-    app = SimpleNamespace(runners={HERE: SimpleNamespace(offer=offered.append)}, batches=consumer)
+    stale = Batch([cast(Any, "stale")], opened(consumer), 0)
+    fresh = Batch([cast(Any, "fresh")], opened(consumer), 0)
+    app = SimpleNamespace(
+        runners={HERE: SimpleNamespace(offer=lambda records, _: offered.append(records))}, batches=consumer
+    )
 
     async def events() -> Any:
         for batch in (stale, fresh):
@@ -49,3 +53,14 @@ def test_a_stale_fetch_is_not_offered() -> None:
 
     asyncio.run(RoleApp._feed(cast(Any, app), SimpleNamespace(events=events)))
     assert offered == [["fresh"]]
+
+
+def test_a_fetch_that_fails_has_read_nothing() -> None:
+    """Its partitions may have been opened anew, at offsets before those that the last fetch had read to."""
+    thread = ConsumerThread.__new__(ConsumerThread)
+    thread.positions = {HERE: 100}
+    thread.consumer = cast(Any, SimpleNamespace(flow_active=True))
+    closed = SimpleNamespace(_closed=True, _fetcher=None)
+    with pytest.raises(ConsumerStoppedError):
+        asyncio.run(thread._fetch_records(cast(Any, closed), {HERE}))
+    assert not thread.positions

@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import pytest
 from confluent_kafka import Producer
+from faust.types import TP
 
 from eventlog.envelope import RawRecord
 from eventlog.provision import ensure_topics
-from eventlog.runtime.app import RoleApp
+from eventlog.runtime import app as runtime
+from eventlog.runtime.app import Consumer, RoleApp
 from eventlog.settings import Settings
 from eventlog.topics import Topic
 from tests.runtime.harness import seeded
@@ -80,3 +84,56 @@ def test_no_record_is_left_out_around_a_seek(settings: Settings) -> None:
         assert not (left_out := wanted - set(task.seen)), f"{partition}: {len(left_out)}, first {sorted(left_out)[:5]}"
         assert task.seen == sorted(task.seen), f"{partition} was read out of order"
         assert len(task.seen) == len(wanted)
+
+
+def test_what_was_on_its_way_does_not_hide_what_is_read_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The partition is opened where it was before, while a fetch that lies behind that waits to be handed over."""
+    topic = f"seeks-{uuid.uuid4().hex[:8]}"
+    ensure_topics(settings, [Topic(topic, partitions=1, dead_letters=False)])
+    producer = Producer({"bootstrap.servers": settings.kafka})
+    for number in range(RECORDS):
+        producer.produce(topic, value=str(number))
+    assert producer.flush(10) == 0
+    producer.close()
+    monkeypatch.setattr(runtime, "FETCH_RECORDS_MAX", 50)
+    feed, as_message = RoleApp._feed, Consumer._as_message
+    task, fetched = Noting(topic, 0), []
+
+    def noted(tp: TP, *args: Any) -> Any:
+        fetched.append(tp)
+        return as_message(tp, *args)
+
+    async def run() -> None:
+        taken = asyncio.Event()
+
+        async def late(app: RoleApp, stream: Any) -> None:
+            await taken.wait()
+            await feed(app, stream)
+
+        monkeypatch.setattr(RoleApp, "_feed", late)
+        monkeypatch.setattr(Consumer, "_as_message", staticmethod(noted))
+        app = RoleApp(f"noting-{uuid.uuid4().hex[:8]}", {topic: 1}, lambda *_: task, settings)
+        await app.start()
+        try:
+            async with asyncio.timeout(60):
+                before = -1
+                while not fetched or len(fetched) != before:  # until every place of the stream is taken
+                    before = len(fetched)
+                    await asyncio.sleep(0.5)
+                runner = app.runners[TP(topic, 0)]
+                await runner.hold()
+                runner.release()
+                await asyncio.sleep(0.5)
+                assert len(fetched) == before
+                taken.set()
+                while task.seen[-1:] != [RECORDS - 1]:  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.05)
+        finally:
+            taken.set()
+            await app.drain()
+            await app.stop()
+
+    asyncio.run(run())
+    assert task.seen == list(range(RECORDS))
