@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from eventlog.discovery import catalog
 from eventlog.errors import BadInput, OnefactError
@@ -64,13 +65,30 @@ def main(names: Sequence[str]) -> int:
     configure(settings)
     found = catalog()
     roles = choose(names, found, settings)
+    checkpointing = _checkpointing(roles, settings)
     settings.home.mkdir(parents=True, exist_ok=True)
 
     async def run() -> int:
         return await Worker(roles, found, settings, open_store).run()
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with checkpointing, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(run())
+
+
+@contextlib.contextmanager
+def _checkpointing(roles: Sequence[Role | Archiver], settings: Settings) -> Iterator[None]:
+    """Where the archive is kept, checkpoints of the read models are, too."""
+    if not settings.checkpoint_every_s or not any(isinstance(role, Archiver) for role in roles):
+        yield
+        return
+    from deploy.checkpointing import Checkpointing
+
+    started = Checkpointing(settings.checkpoint_every_s)
+    started.start()
+    try:
+        yield
+    finally:
+        started.stop()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from eventlog.errors import ServiceAway
@@ -99,6 +99,10 @@ class Settings(BaseSettings):
     cut_every_s: Annotated[float, AfterValidator(_seldom)] = 300.0
     """Between two pauses, of half a second, of all processors, so that the archive has a moment to go back to under any
     load (`eventlog.quiescence`); 0 for none. The same for every worker."""
+    checkpoint_every_s: NonNegativeFloat = 3600.0
+    """Between two runs of `onefact checkpoint` beside an archiver; 0 for none."""
+    checkpoint_offsets: PositiveInt = 100_000
+    """Offsets between two checkpoints: what an as-of read has to fold at most, over all partitions of the model."""
     archive_restore: Literal["Expedited", "Standard", "Bulk"] | None = None
     """How quickly readers have restored what is frozen, and wait for it; without it they raise what it takes."""
     archive_look_s: PositiveFloat = 30.0

@@ -33,8 +33,6 @@ from projections.points import Point
 if TYPE_CHECKING:
     from eventlog.archive.checkpoints import Checkpoint, Checkpoints, Index
 
-EVERY = 100_000
-"""Offsets between two checkpoints: what an as-of read has to fold at most, over all partitions of the model."""
 BATCH_RECORDS = 5_000
 
 OnCheckpoint = Callable[[int, int], None]
@@ -70,13 +68,14 @@ def checkpoint(
     model_name: str,
     settings: Settings | None = None,
     *,
-    every: int = EVERY,
+    every: int | None = None,
     fresh: bool = False,
     on_progress: OnCheckpoint | None = None,
     catalog: Catalog | None = None,
 ) -> Checkpointed:
     """Make the checkpoints that the model lacks, one for every so many offsets; what follows the last one waits.
 
+    Without a number of offsets it is the settings' `checkpoint_offsets`.
     Checkpoints of other folds are removed, with `fresh` those of this one too. Of a compacted topic only what is
     archived counts. Raises `NotFound`, `ServiceAway`, `HistoryGone` where records were compacted away before.
     """
@@ -86,6 +85,7 @@ def checkpoint(
 
         catalog = discovered()
     projection = projection_of(catalog, model_name)
+    every = settings.checkpoint_offsets if every is None else every
     if every < 1:
         raise BadInput(f"a checkpoint is made every so many offsets, not every {every}")
     kept = checkpoints_of(projection, settings)

@@ -23,16 +23,21 @@ def checkpoint(
     *,
     every: Annotated[
         int | None,
-        typer.Option(min=1, metavar="OFFSETS", help="Of the log between two checkpoints; 100,000 by default."),
+        typer.Option(
+            min=1,
+            metavar="OFFSETS",
+            help="Of the log between two checkpoints; 100,000 by default.",
+        ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove those that there are, and make them anew.")] = False,
     as_json: Json = False,
 ) -> None:
     """Keep read models as they were in the archive, at intervals: reads as of a point begin at the nearest one.
 
-    Goes on where the last run ended; run it now and then. No store is asked. Example: onefact checkpoint portfolio
+    Goes on where the last run ended; an archiver runs it every hour. No store is asked.
+
+    Example: onefact checkpoint portfolio
     """
-    from projections.checkpoints import EVERY
     from projections.checkpoints import checkpoint as run
     from projections.folding import HistoryGone
 
@@ -42,7 +47,7 @@ def checkpoint(
             with ProgressBar(quiet=as_json) as bar:
                 result = run(
                     model,
-                    every=every or EVERY,
+                    every=every,
                     fresh=fresh,
                     on_progress=lambda done, total: bar.count("folding", done, total),
                 )

@@ -160,7 +160,8 @@ class ArchiveTask:
 
     async def _stop_timer(self) -> None:
         if self._timer is not None:
-            self._timer.cancel()
+            async with self._lock:  # a commit that is under way goes on in its thread, and nothing may overtake it
+                self._timer.cancel()
             await asyncio.gather(self._timer, return_exceptions=True)
             self._timer = None
 

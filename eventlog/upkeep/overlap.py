@@ -31,7 +31,7 @@ def overlap(
     """Faults where both hold a record: each must be the same, and neither may lack one.
 
     Of a compacted topic either may lack what a later record of its key has made void: the log where it was compacted,
-    the archive where its files were.
+    the archive where its files were. Keys whose record the log lacks are in memory until a later one of them is met.
     """
     begin, end = max(proof.log_begin, proof.begin), min(proof.log_end, proof.end)
     compared = _Compared(proof)
@@ -54,6 +54,7 @@ def overlap(
                 compared.unreadable(segment, error)
             for _ in logged.before(at):
                 pass
+            compared.void.clear()  # what follows may be in this file
             continue
         compared.last = _last_offsets(data) if compacted else None
         for batch in rows.batches_from(data, first, at):
@@ -61,7 +62,15 @@ def overlap(
                 _piece(batch.slice(start, ROWS_AT_ONCE), logged, compared)
         for messages in logged.before(at):
             compared.only_logged(messages)
+    _follow(log, (proof.topic, proof.partition), end, compared)
     return compared.ended()
+
+
+def _follow(log: LogReader, place: tuple[str, int], end: int, compared: _Compared) -> None:
+    """What was not archived yet may have made void what the log lacks; it may have come while the rest was read."""
+    if compared.void:
+        for _, messages, _ in log.batches({place: (end, log.log_bounds(*place)[1])}):
+            compared.followed(message.key() for message in messages)
 
 
 def _piece(batch: pa.RecordBatch, logged: _Logged, compared: _Compared) -> None:
@@ -115,6 +124,8 @@ class _Compared:
         self._run: Fault | None = None
         self.last: dict[bytes, int] | None = None
         """Of a compacted topic: each key's last offset in the archive's file."""
+        self.void: dict[bytes | None, int] = {}
+        """Of a compacted topic: offsets that the log lacks, by keys of which nothing later was met so far."""
 
     def with_log(self, batch: pa.RecordBatch, messages: Sequence[Message]) -> None:
         """Rows, and the messages of the same range. As columns first; one by one only where these are not equal."""
@@ -124,6 +135,7 @@ class _Compared:
         if batch.num_rows == len(messages) and rows.to_table(list(map(to_record, messages))).equals(table):
             self._proof.compared += len(messages)
             self._right()
+            self.followed(message.key() for message in messages)
         else:
             self._one_by_one(rows.to_records(table, self._proof.topic, self._proof.partition), deque(messages))
 
@@ -131,9 +143,12 @@ class _Compared:
         for record in records:
             while messages and (messages[0].offset() or 0) < record.offset:
                 self.only_logged([messages.popleft()])
+            self.followed([record.key])
             if not messages or messages[0].offset() != record.offset:
                 if self.last is None:
                     self._wrong(record.offset, "the archive has it, the log has not")
+                elif record.value is not None:  # Kafka forgets after a while that a key was removed
+                    self.void[record.key] = record.offset
                 continue
             self._proof.compared += 1
             if same(record, messages.popleft()):
@@ -146,8 +161,15 @@ class _Compared:
         """Messages that the archive does not have."""
         for message in messages:
             offset, key = message.offset() or 0, message.key()
+            self.followed([key])
             if self.last is None or key is None or self.last.get(key, -1) < offset:
                 self._wrong(offset, "the log has it, the archive has not")
+
+    def followed(self, keys: Iterable[bytes | None]) -> None:
+        """Note keys of records that come now: what the log lacks of them it may lack."""
+        if self.void:
+            for key in keys:
+                self.void.pop(key, None)
 
     def _right(self) -> None:
         if self._run is not None:
@@ -170,6 +192,11 @@ class _Compared:
 
     def ended(self) -> list[Fault]:
         """All of them."""
+        self._right()
+        for offset in sorted(self.void.values()):
+            if self._run is not None and self._run.end < offset:
+                self._right()
+            self._wrong(offset, "the archive has it, the log has not, nor a later one of its key")
         self._right()
         return self._faults
 

@@ -58,9 +58,9 @@ def test_what_is_archived_reaches_up_to_the_end_of_the_log(kafka_archive: Archiv
     archive = kafka_archive
 
     async def archived() -> None:
-        end = log_end(archive)
         async with live(archive, tasks_of(shared, archive).__getitem__):
-            await until(lambda: archive.table.next_offset(0) == end)
+            # Asked each time: the last marker may come after the producer's commit has returned.
+            await until(lambda: archive.table.next_offset(0) == log_end(archive))
 
     archive.publish(20)
     asyncio.run(archived())
@@ -132,3 +132,34 @@ def test_a_commit_whose_answer_was_lost_is_found_though_more_was_read(
     asyncio.run(run())
     assert archive.read(0, log_end(archive)) == archive.log()
     assert not verify(archive.objects, None, archive.topic, 0).faults
+
+
+def test_a_commit_under_way_is_not_overtaken_by_who_opens_again(
+    kafka_archive: Archive, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = kafka_archive
+    archive.publish(20)
+    (task, _), append = tasks_of(shared, archive), Table.append
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(self: Table, *arguments: object) -> None:
+        begun.set()
+        go.wait(30)
+        append(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Table, "append", slow)
+
+    async def run() -> int:
+        assert await task.open() == 0
+        await task.process(archive.log())
+        task.pace.read_to = lambda: log_end(archive)
+        await until(begun.is_set)
+        again = asyncio.create_task(task.open())
+        await asyncio.sleep(0.5)
+        assert not again.done()
+        go.set()
+        opened = await again
+        await task.close()
+        return opened
+
+    assert asyncio.run(run()) == archive.table.next_offset(0) == log_end(archive)

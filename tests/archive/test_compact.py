@@ -227,6 +227,29 @@ def test_killed_before_and_after_the_commit(archive: Archive, monkeypatch: pytes
     check(archive, records, files=1)
 
 
+def test_what_was_left_behind_and_is_made_again_meanwhile_stays(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = whole(archive)
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "replace", lambda *_, **__: None)
+        compacted(archive)
+    ages, replaced = Objects.ages, Table.replaced
+
+    def long_ago(self: Objects, prefix: str) -> list[tuple[str, float]]:
+        return [(key, age_s + (1e6 if prefix.endswith("/") else 0)) for key, age_s in ages(self, prefix)]
+
+    def meanwhile(self: Table, since: int | None) -> list:
+        found = list(replaced(self, since))
+        compacted(archive)
+        return found
+
+    monkeypatch.setattr(Objects, "ages", long_ago)
+    monkeypatch.setattr(Table, "replaced", meanwhile)
+    assert not sweep(archive.objects, archive.table)
+    check(archive, records, files=1)
+
+
 def test_what_is_put_aside_is_read_back_before_it_goes(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     records = whole(archive, files=3)
     before, put = archive.segments(), Objects.put

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from msgspec.structs import replace
 
 from eventlog.archive import past, rows
@@ -98,6 +99,32 @@ def test_what_the_log_lacks_is_found(kafka_archive: Archive) -> None:
     assert [(fault.begin, fault.end, fault.what) for fault in proved(archive).faults] == [
         (made[0].offset, made[2].offset + 1, "the archive has it, the log has not")
     ]
+
+
+def test_what_a_compacted_log_lacks_has_a_later_record_of_its_key(kafka_archive: Archive) -> None:
+    """In either of them, before the archive's end or after it; that a key was removed Kafka may forget."""
+    archive = kafka_archive
+    archive.publish(200)
+    records, archived = archive.log(), 60
+    gap = next(i for i in range(archived) if records[i + 1].offset > records[i].offset + 9)
+    begin = records[gap].offset
+    keys = [records[gap + 5].key or b"k0", b"never again", b"removed", b"twice", b"twice", b"later"]
+    values: list[bytes | None] = [b"v", b"v", None, b"v", b"v", b"v"]
+    made = [
+        replace(records[gap], offset=begin + 1 + number, key=key, value=value)
+        for number, (key, value) in enumerate(zip(keys, values, strict=True))
+    ]
+    archive.write([*records[: gap + 1], *made, *records[gap + 1 : archived]], files=3)
+    what = "the archive has it, the log has not, nor a later one of its key"
+    lost = [(begin + 2, begin + 3), (begin + 5, begin + 7)]
+    with LogReader(archive.settings) as log:
+        proof = verify(archive.objects, log, archive.topic, 0, compacted=True)
+        assert [(fault.begin, fault.end, fault.what) for fault in proof.faults] == [(*each, what) for each in lost]
+        producer = Producer({"bootstrap.servers": archive.settings.kafka, "log_level": 0})
+        producer.produce(archive.topic, key=b"later", value=b"v", partition=0)
+        assert producer.flush(30) == 0
+        proof = verify(archive.objects, log, archive.topic, 0, compacted=True)
+        assert [fault.begin for fault in proof.faults] == [begin + 2, begin + 5]
 
 
 def compacted_when(archive: Archive, monkeypatch: pytest.MonkeyPatch, wanted: Segment, *modules: Any) -> None:
