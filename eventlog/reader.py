@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -55,6 +56,15 @@ def _led(ask: Callable[[], Answer]) -> Answer:
             time.sleep(RETRY_S)
 
 
+def past_of(settings: Settings) -> Past | None:
+    """The archive; None where there can be none."""
+    if not settings.s3 or find_spec("deltalake") is None:
+        return None
+    from eventlog.archive.past import Past
+
+    return Past(settings)
+
+
 class LogReader:
     """Reads committed records of partitions; one consumer, used from one thread at a time.
 
@@ -67,13 +77,19 @@ class LogReader:
     """
 
     def __init__(
-        self, settings: Settings, group: str = "onefact.reader", *, archived_first: Collection[str] = ()
+        self,
+        settings: Settings,
+        group: str = "onefact.reader",
+        *,
+        archived_first: Collection[str] = (),
+        past: Callable[[], Past | None] | None = None,
     ) -> None:
+        """`past` opens the archive when it is needed first: one that is shared has files that others read before."""
         settings.required("kafka")
         self._servers = settings.kafka
         self._settings = settings
         self._archived_first = frozenset(archived_first)
-        self._past: Past | None = None
+        self._past = cache(past or partial(past_of, settings))
         self._archived_ids: dict[str, bool] = {}
         self._consumer = Consumer(
             {
@@ -125,15 +141,11 @@ class LogReader:
 
     def _archive(self, topic: str) -> Past | None:
         """The archive, where there is one of this very topic."""
-        if self._past is None and self._settings.s3 and find_spec("deltalake") is not None:
-            from eventlog.archive.past import Past
-
-            self._past = Past(self._settings)
-        if self._past is None:
+        if (past := self._past()) is None:
             return None
         if topic not in self._archived_ids:
-            self._archived_ids[topic] = self._past.topic_id(topic) == self.topic_id(topic)
-        return self._past if self._archived_ids[topic] else None
+            self._archived_ids[topic] = past.topic_id(topic) == self.topic_id(topic)
+        return past if self._archived_ids[topic] else None
 
     def log_bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset that Kafka itself has, and the offset after the last stable one."""

@@ -142,7 +142,8 @@ class Histories:
             types = dict.fromkeys(cls for source in projection.sources for cls in source.types)
             self._codecs[name] = Codec(self._registry, types, self._catalog.upcasters)
         if self._log is None:
-            self._log = LogReader(self._settings, archived_first=compacted(self._catalog.projections))
+            first = compacted(self._catalog.projections)
+            self._log = LogReader(self._settings, archived_first=first, past=self._lineage.past)
         return self._log, self._codecs[name]
 
     def _fold_stream(self, projection: Projection, stream: str, point: Point, deadline: Deadline) -> MemoryRows | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache, partial
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaException
 
 from eventlog.errors import BadInput, OnefactError, ServiceAway
 from eventlog.position import Position
-from eventlog.reader import LogReader, watermarks
+from eventlog.reader import LogReader, past_of, watermarks
 from eventlog.roles import Catalog, Decider, Enricher, Projection
 from eventlog.settings import Settings
 from eventlog.sink import Store
@@ -76,6 +77,8 @@ class Lineage:
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self._settings = settings
         self._catalog = catalog
+        self.past = cache(partial(past_of, settings))
+        """The archive, for others too that read what this one reads: a file is fetched once."""
         self._ways = ways(catalog)
         self._topics = {topic.name: topic for topic in catalog.topics}
         self._lock = threading.Lock()
@@ -304,7 +307,7 @@ class Lineage:
     def _reader(self, group: str = "onefact.reader") -> LogReader:
         reader = self._readers.get(group)
         if reader is None:
-            reader = self._readers[group] = LogReader(self._settings, group)
+            reader = self._readers[group] = LogReader(self._settings, group, past=self.past)
         return reader
 
     def _high_watermark(self, topic: str, partition: int) -> int:

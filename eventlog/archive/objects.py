@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -82,6 +83,31 @@ class Address:
         }
 
 
+@lru_cache(maxsize=16)
+def _client_of(address: Address, process: int) -> Any:  # noqa: ARG001 - connections are not shared with a fork
+    """Used from any thread; made once, because that takes as long as some dozens of requests."""
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError:
+        raise ExtraMissing("the archive's libraries are missing: pip install 'onefact[archive]'") from None
+    config = Config(
+        connect_timeout=TIMEOUT_S,
+        read_timeout=TIMEOUT_S,
+        retries={"mode": "standard", "max_attempts": ATTEMPTS},
+        s3={"addressing_style": "path"},
+        max_pool_connections=64,
+    )
+    return boto3.client(
+        "s3",
+        endpoint_url=address.endpoint,
+        region_name=address.region,
+        aws_access_key_id=address.key or None,
+        aws_secret_access_key=address.secret or None,
+        config=config,
+    )
+
+
 class Objects:
     """One bucket; used from any thread. Raises `ServiceAway` when the store does not answer, or not in order."""
 
@@ -91,28 +117,9 @@ class Objects:
         self._made = threading.Lock()
         self._bucket_there = False
 
-    @cached_property
+    @property
     def _client(self) -> Any:
-        try:
-            import boto3
-            from botocore.config import Config
-        except ImportError:
-            raise ExtraMissing("the archive's libraries are missing: pip install 'onefact[archive]'") from None
-        config = Config(
-            connect_timeout=TIMEOUT_S,
-            read_timeout=TIMEOUT_S,
-            retries={"mode": "standard", "max_attempts": ATTEMPTS},
-            s3={"addressing_style": "path"},
-            max_pool_connections=64,
-        )
-        return boto3.client(
-            "s3",
-            endpoint_url=self.address.endpoint,
-            region_name=self.address.region,
-            aws_access_key_id=self.address.key or None,
-            aws_secret_access_key=self.address.secret or None,
-            config=config,
-        )
+        return _client_of(self.address, os.getpid())
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import stand_up
+from bench.harness import asof
 from bench.harness.report import keep
 from bench.harness.runner import contests, run_contest
 from bench.harness.stand import Stand
@@ -31,7 +32,9 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 
 @pytest.mark.timeout(1200)  # Maven and pip fetch the peers at first
 @pytest.mark.parametrize("name", contests())
-def test_a_slice_of_every_contest(stand: Stand, tmp_path: Path, name: str) -> None:
+def test_a_slice_of_every_contest(stand: Stand, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asof, "READS", 2 * asof.PROVED)
+    monkeypatch.setattr(asof, "PROCESSES", 1)
     contest = contests()[name]
     stand.shared.clear()
     lacking = {c.name: reason for c in contest.contestants if (reason := c.missing()) is not None}

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from tests.faults.case import Case, Skipped
 from tests.faults.kinds import KINDS, state_of
-from tests.faults.results import RESULTS, note, noted, write_report
+from tests.faults.results import note, noted, write_report
 from tests.faults.saga import campaign as saga
 from tests.faults.stand import Stand
 from tests.faults.yardstick import Violation
@@ -51,8 +51,7 @@ def main() -> int:
     print(f"SEED={seed}", flush=True)
     if options.kind == "saga":  # orders in place of portfolios, and judged by other rules
         code = saga.main(folder, seed, [int(options.case)] if options.case else range(int(options.cases or 2)))
-        if (folder / RESULTS).exists():
-            write_report(folder)
+        write_report(folder)
         return code
     kinds = options.kind.split(",") if options.kind else list(KINDS)
     if unknown := set(kinds) - KINDS.keys():

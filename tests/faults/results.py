@@ -111,8 +111,9 @@ def _line(what: str, planned: int, rows: list[dict[str, Any]]) -> str:
 
 
 def write_report(folder: Path, target: Path = REPORT) -> None:
-    """Everything that is noted, for people."""
-    ran = rows_of(folder)
+    """Everything that is noted, for people; nothing where no case ever ran."""
+    if not (ran := rows_of(folder)):
+        return
     rows = _last(ran)
     held = {_case(row) for row in rows if row["ok"]}
     dates = sorted({row["date"] for row in rows})
