@@ -24,6 +24,9 @@ FILE_AGE_S = 60.0
 MEMORY_BYTES_MAX = 256 * 1024 * 1024
 """Of rows that wait in all partitions of a process together."""
 
+WRITING_MAX = 2
+"""Files of a process that are made at a time: each takes several times its rows, and a core."""
+
 
 @dataclass
 class Share:
@@ -32,6 +35,8 @@ class Share:
     bytes_max: int = MEMORY_BYTES_MAX
     partitions: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    writing: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WRITING_MAX))
+    """Held while rows become a file."""
 
     def join(self, by: int = 1) -> None:
         with self.lock:
@@ -139,7 +144,8 @@ class PartitionSink:
         import pyarrow as pa
 
         together = pa.concat_tables(self._waiting) if self._waiting else rows.to_table([])
-        data = rows.to_file(together, self._table.topic, self._partition, self._begin, self._end)
+        with self._share.writing:
+            data = rows.to_file(together, self._table.topic, self._partition, self._begin, self._end)
         segment = Segment(
             topic=self._table.topic,
             partition=self._partition,
