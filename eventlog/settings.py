@@ -6,10 +6,18 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    ModelWrapValidatorHandler,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from eventlog.errors import ServiceAway
+from eventlog.errors import BadInput, ServiceAway
 
 StackKind = Literal["embedded", "compose", "external"]
 
@@ -25,6 +33,10 @@ def _seldom(every_s: float) -> float:
     if every_s and every_s < CUT_EVERY_S_MIN:
         raise ValueError(f"0 for never, or at least {CUT_EVERY_S_MIN:.0f} seconds")
     return every_s
+
+
+def _said(place: tuple[int | str, ...], given: Any, what: str) -> str:
+    return f"ONEFACT_{'_'.join(map(str, place)).upper()}={given}: {what.removeprefix('Value error, ')}"
 
 
 class StackFileSource(PydanticBaseSettingsSource):
@@ -112,6 +124,17 @@ class Settings(BaseSettings):
     tracing: bool = False
     """Spans of what became of a command, by OpenTelemetry, which reads its own `OTEL_*` variables."""
     log_level: str = "info"
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _named(cls, given: Any, validate: ModelWrapValidatorHandler[Settings]) -> Settings:
+        """Raise `BadInput` by the names that people set."""
+        try:
+            return validate(given)
+        except ValidationError as error:
+            raise BadInput(
+                "; ".join(_said(each["loc"], each["input"], each["msg"]) for each in error.errors())
+            ) from None
 
     @classmethod
     def settings_customise_sources(

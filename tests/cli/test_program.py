@@ -113,6 +113,16 @@ def test_what_cannot_be_used_is_exit_code_2(words: tuple[str, ...], said: str, n
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize(
+    "name, value, said",
+    [("CUT_EVERY_S", "3", "0 for never, or at least 5 seconds"), ("PORT_BASE", "high", "a valid integer")],
+)
+def test_a_setting_that_cannot_be_is_named(name: str, value: str, said: str, nowhere: Onefact) -> None:
+    done = nowhere("models", **{f"ONEFACT_{name}": value})
+    assert (done.code, said in done.err) == (2, True), done
+    assert done.err.startswith(f"error: ONEFACT_{name}={value}: ")
+
+
 def test_usage_is_exit_code_2(nowhere: Onefact) -> None:
     assert nowhere("publish").code == 2
     assert nowhere("no-such-command").code == 2
