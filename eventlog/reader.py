@@ -18,7 +18,7 @@ from eventlog.settings import Settings
 if TYPE_CHECKING:
     from eventlog.archive.past import Past
 
-__all__ = ["LogReader", "Unread", "headers_of", "to_record", "watermarks"]
+__all__ = ["LogReader", "Unread", "headers_of", "led", "to_record", "watermarks"]
 
 TIMEOUT_S = 10
 """Without any record or any answer from the broker."""
@@ -41,10 +41,10 @@ def watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int
     Raises `KafkaException`; asks again for `TIMEOUT_S` where there is no leader yet, as after a topic was made.
     """
     place = TopicPartition(topic, partition)
-    return _led(lambda: consumer.get_watermark_offsets(place, timeout=TIMEOUT_S))
+    return led(lambda: consumer.get_watermark_offsets(place, timeout=TIMEOUT_S))
 
 
-def _led(ask: Callable[[], Answer]) -> Answer:
+def led(ask: Callable[[], Answer]) -> Answer:
     """What the leader of a partition answers, once there is one."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
@@ -165,7 +165,7 @@ class LogReader:
             return int(found.offset)
 
         try:
-            offset = _led(ask)
+            offset = led(ask)
         except KafkaException as error:
             raise self._away(error) from None
         return offset if offset >= 0 else self.log_bounds(topic, partition)[1]

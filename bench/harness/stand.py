@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from bench.harness.filling import FILLINGS, fill
 from eventlog.discovery import catalog
 from eventlog.provision import ensure_topics, provision
+from eventlog.reader import led
 from eventlog.settings import Settings
 from eventlog.topics import Topic
 
@@ -109,10 +110,14 @@ class Stand:
     def ends(self, topic: str) -> dict[int, int]:
         """End offset of each of the topic's partitions."""
         partitions = self.admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
-        asked = self.admin.list_offsets(
-            {TopicPartition(topic, p): OffsetSpec.latest() for p in partitions}  # type: ignore[no-untyped-call]
-        )
-        return {place.partition: future.result().offset for place, future in asked.items()}
+
+        def ask() -> dict[int, int]:
+            asked = self.admin.list_offsets(
+                {TopicPartition(topic, p): OffsetSpec.latest() for p in partitions}  # type: ignore[no-untyped-call]
+            )
+            return {place.partition: future.result().offset for place, future in asked.items()}
+
+        return led(ask)
 
     def committed(self, group: str, topic: Topic) -> dict[int, int]:
         """The group's committed positions in the topic, 0 where it has none."""

@@ -30,6 +30,7 @@ from eventlog.errors import NotFound, OnefactError, ServiceAway
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
 from eventlog.settings import Settings
+from eventlog.upkeep.overlap import LACKING, NOT_VOID
 from eventlog.upkeep.proof import Fault
 from eventlog.upkeep.rewind import rewind
 from eventlog.upkeep.verify import verify
@@ -37,7 +38,6 @@ from eventlog.upkeep.verify import verify
 AT_ONCE = 4
 """Partitions that are written at a time."""
 TIMEOUT_S = 60
-MISSING = "the archive has it, the log has not"
 _RUN = f"{meta.ROOT}/bootstrap.json"
 _UNDER_WAY = f"{meta.ROOT}/bootstrap"
 
@@ -296,7 +296,7 @@ def _require_same(settings: Settings, objects: Objects, log: LogReader, wanted: 
     proof = verify(objects, log, wanted.name, done.partition, compacted=compacted)
     left_out = set(done.left_out)
     for fault in proof.faults:
-        if fault.what != MISSING or not _archived(settings, fault) <= left_out:
+        if fault.what not in (LACKING, NOT_VOID) or not _archived(settings, fault) <= left_out:
             raise OnefactError(f"what was written is not what is archived: {fault}")
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 8 * 1024
 """Held against the log's at a time."""
 OFFSET_MAX = 2**63 - 1
+LACKING = "the archive has it, the log has not"
+NOT_VOID = f"{LACKING}, nor a later one of its key"
+"""The same of a compacted topic."""
 
 
 def overlap(
@@ -146,7 +149,7 @@ class _Compared:
             self.followed([record.key])
             if not messages or messages[0].offset() != record.offset:
                 if self.last is None:
-                    self._wrong(record.offset, "the archive has it, the log has not")
+                    self._wrong(record.offset, LACKING)
                 elif record.value is not None:  # Kafka forgets after a while that a key was removed
                     self.void[record.key] = record.offset
                 continue
@@ -196,7 +199,7 @@ class _Compared:
         for offset in sorted(self.void.values()):
             if self._run is not None and self._run.end < offset:
                 self._right()
-            self._wrong(offset, "the archive has it, the log has not, nor a later one of its key")
+            self._wrong(offset, NOT_VOID)
         self._right()
         return self._faults
 

@@ -21,7 +21,9 @@ def edit(owner: Any, name: str, *changes: tuple[str, str], **names: Any) -> None
         source = replaced(source, old, new)
     made: dict[str, Any] = {}
     module = vars(sys.modules[function.__module__])
-    code = compile(source, f"<planted in {function.__module__}.{function.__qualname__}>", "exec", dont_inherit=True)
+    named = f"<planted in {function.__module__}.{function.__qualname__}>"
+    # Annotations stay text, as they are in the product: what they name may be there for mypy alone.
+    code = compile(source, named, "exec", flags=annotations.compiler_flag, dont_inherit=True)
     exec(code, module | names if names else module, made)
     setattr(owner, name, made[name])
 
