@@ -33,8 +33,8 @@ from projections.stores import left_out
 COMMANDS = int(os.environ.get("COMMANDS") or 2_000)
 LOST = ("kafka", "registry", "postgres", "redis", "neo4j")
 WAIT_S = 120.0
-KEYS = 5
-"""Of each model, about, whose row as of a point is read, and what happened to them."""
+KEYS = 3
+"""Of each model, about, whose row as of a point is read; what happened to the first of them is compared, too."""
 
 
 def onefact(*words: str) -> Any:
@@ -73,7 +73,7 @@ def everything(point: datetime) -> dict[str, Any]:
             keys = sorted({tuple(row[column] for column in model.key) for row in rows}, key=str)
             for key in keys[:: max(1, len(keys) // KEYS)]:
                 found[f"{model.name} {key} as of {point}"] = texts([reader.read(model.name, key, as_of=point)])
-                if isinstance(stream := key[0], str) and f"history {stream}" not in found:
+                if key == keys[0] and isinstance(stream := key[0], str) and f"history {stream}" not in found:
                     history = facts_of(stream, declared_domains(), settings, everything=True)
                     found[f"history {stream}"] = texts(history)
     return found
