@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from eventlog.upkeep import compact
 from tests.archive.faults.plants._edit import edit, line
+from tests.archive.faults.plants.orphans_at_once import AGED
 
 
 def plant() -> None:
     listed = line('there = list(objects.ages(f"{ROOT}/{table.topic}/"))')
     named = line("named = {segment.key for segment in table.segments()}")
-    edit(compact, "sweep", (listed, ""), (named, named + listed), ("age_s >= orphan_age_s", "age_s >= 0"))
+    edit(compact, "sweep", (listed, ""), (named, named + listed), (AGED, "age_s >= 0"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from eventlog.upkeep import compact
 from tests.archive.faults.plants._edit import edit
 
+AGED = "(age_s >= orphan_age_s and _age_s(objects, key) >= orphan_age_s)"
+
 
 def plant() -> None:
-    edit(compact, "sweep", ("age_s >= orphan_age_s", "age_s >= 0"))
+    edit(compact, "sweep", (AGED, "age_s >= 0"))
