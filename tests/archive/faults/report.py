@@ -76,10 +76,16 @@ def _violated(row: Row) -> str:
     return f"- {row['number']} {row['operation']}, {row['fault']} ({row['commit']}): {row['violation']}"
 
 
+def _said(found: str | None) -> str:
+    """In one line: of a trace what it ends with."""
+    head, trace, lines = (found or "").partition("Traceback (most recent call last):")
+    return head + lines.strip().splitlines()[-1] if trace else " ".join(head.split())
+
+
 def _planted(rows: Iterable[Row]) -> list[str]:
     """Bugs that were planted, and by which of the checks each was found."""
     lines = [
-        f"| {row['what']} (`{row['name']}`) | {row['found'] or '**not found**'} | {row['commit']} |"
+        f"| {row['what']} (`{row['name']}`) | {_said(row['found']) or '**not found**'} | {row['commit']} |"
         for row in sorted(rows, key=lambda row: row["name"])
     ]
     found = sum("not found" not in line for line in lines)
