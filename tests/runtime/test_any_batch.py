@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventlog.runtime import records as reading
 from eventlog.runtime.fetch import install
 from eventlog.runtime.records import Batches, lenient
 from tests.runtime.batches import batch_of
@@ -50,21 +53,23 @@ def test_every_consumer_reads_its_batches_here() -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
-@given(records)
+@given(records, st.integers(1, 30))
 @settings(max_examples=50)
-def test_what_the_client_can_read_is_the_same_in_both_ways(codec: int, made: list) -> None:
+def test_what_the_client_can_read_is_the_same_in_both_ways(codec: int, made: list, at_once: int) -> None:
     data = batch_of(made, codec, base=77)
     client = [fields(record) for record in MemoryRecords(data).next_batch()]
     assert [fields(record) for record in lenient(memoryview(data))] == client
-    assert read(data) == client
+    with patch.object(reading, "PIECE_RECORDS", at_once):
+        assert read(data) == client
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
-@given(anything, records)
+@given(anything, records, st.integers(1, 4))
 @settings(max_examples=50)
-def test_any_bytes_may_be_a_name(codec: int, made: list, after: list) -> None:
+def test_any_bytes_may_be_a_name(codec: int, made: list, after: list, at_once: int) -> None:
     data = batch_of(made, codec, base=5) + batch_of(after, codec, base=5 + len(made))
-    found = read(data)
+    with patch.object(reading, "PIECE_RECORDS", at_once):
+        found = read(data)
     assert [record[0] for record in found] == list(range(5, 5 + len(made) + len(after)))
     for record, (key, value, headers) in zip(found, [*made, *after], strict=True):
         assert record[3:5] == (key, value)
