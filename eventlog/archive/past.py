@@ -62,7 +62,7 @@ class Archived:
 
 
 class Rows:
-    """Rows of a file as lists; headers are made where they are asked for."""
+    """Some rows of a file as lists; headers are made where they are asked for."""
 
     def __init__(self, topic: str, partition: int, batch: pa.RecordBatch) -> None:
         self.topic = topic
@@ -122,13 +122,14 @@ class Past:
             return []
 
     def batches(self, topic: str, partition: int, begin: int, end: int) -> Iterator[tuple[list[Archived], int]]:
-        """Records of the range and the offset that has been read to; raises what `pieces` does."""
+        """Records of the range, some thousand at a time, and the offset read to; raises what `pieces` does."""
         for batch, reached in self.pieces(topic, partition, begin, end):
             if batch is None:
                 yield [], reached
                 continue
-            made = Rows(topic, partition, batch)
-            yield [Archived(made, row) for row in range(len(made.offsets))], reached
+            for start in range(0, batch.num_rows, rows.PYTHON_RECORDS):
+                made = Rows(topic, partition, batch.slice(start, rows.PYTHON_RECORDS))
+                yield [Archived(made, row) for row in range(len(made.offsets))], made.offsets[-1] + 1
 
     def pieces(self, topic: str, partition: int, begin: int, end: int) -> Iterator[tuple[pa.RecordBatch | None, int]]:
         """Rows of the range by row groups, and the offset that has been read to; None where a file ends.
@@ -151,7 +152,7 @@ class Past:
                     raise
                 segments = deque(now)  # others are in its place since
                 continue
-            for batch in rows.batches_from(data, at, end):
+            for batch in rows.batches_from(data, at, end, indexed=True):
                 yield batch, batch.column(0)[-1].as_py() + 1
             at = segment.end
             yield None, min(at, end)

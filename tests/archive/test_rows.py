@@ -44,15 +44,19 @@ def test_headers_of_a_part_are_its_own(drawn: list[tuple], cut: int) -> None:
     assert list(rows.to_records(part, "t", 3)) == records[cut:]
 
 
-@given(RECORDS, st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 7))
-def test_a_range_is_read_by_groups(drawn: list[tuple], begin: int, length: int, group: int) -> None:
+@given(RECORDS, st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 7), st.integers(1, 7), st.booleans())
+def test_a_range_is_read_by_groups(
+    drawn: list[tuple], begin: int, length: int, group: int, at_once: int, indexed: bool
+) -> None:
     records, end = records_of(drawn), begin + length
     with patch.object(rows, "ROW_GROUP_RECORDS", group):
         data = rows.to_file(rows.to_table(records), "t", 3, 0, 10**6)
     wanted = [record for record in records if begin <= record.offset < end]
-    found = [
-        list(rows.to_records(pa.Table.from_batches([batch]), "t", 3)) for batch in rows.batches_from(data, begin, end)
-    ]
+    with patch.object(rows, "PYTHON_RECORDS", at_once):
+        found = [
+            list(rows.to_records(pa.Table.from_batches([batch]), "t", 3))
+            for batch in rows.batches_from(data, begin, end, indexed=indexed)
+        ]
     assert list(itertools.chain(*found)) == wanted
     assert all(0 < len(each) <= group for each in found)
 
