@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 
 class OnefactError(Exception):
@@ -24,6 +24,11 @@ class StateUnusable(OnefactError):
 
 class Hole(OnefactError):
     """Offsets are neither in the archive nor in the log."""
+
+    @classmethod
+    def of(cls, topic: str, partition: int, begin: int, end: int) -> Self:
+        """Of the offsets from `begin` to before `end`."""
+        return cls(f"{topic}:{partition}: offsets {begin} to {end - 1} are neither in the log nor in the archive")
 
 
 class BadInput(OnefactError):

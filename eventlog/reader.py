@@ -131,7 +131,14 @@ class LogReader:
         """Raises `Hole` where log and archive together begin after an offset."""
         low = self.bounds(topic, partition)[0]
         if offset < low:
-            raise Hole(f"{topic}:{partition}: offsets {offset} to {low - 1} are neither in the log nor in the archive")
+            raise Hole.of(topic, partition, offset, low)
+
+    def kept_from(self, topic: str, partition: int, offset: int) -> int:
+        """First offset from this one on that archive or log may have."""
+        low = max(offset, self.log_bounds(topic, partition)[0])
+        past = self._archive(topic) if offset < low else None
+        archived = [] if past is None else past.segments(topic, partition)
+        return min([low, *(max(offset, segment.begin) for segment in archived if segment.end > offset)])
 
     def archived_end(self, topic: str, partition: int) -> int:
         """Offset up to which the archive has the topic from its beginning; 0 where it has not."""

@@ -6,6 +6,8 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from eventlog.archive import meta, rows
@@ -113,6 +115,16 @@ class Past:
         """The partition's files, in order; empty where nothing is archived."""
         return [segment for segment in self._all(topic) if segment.partition == partition]
 
+    def spans(self, topic: str, partition: int) -> list[tuple[int, int]]:
+        """Ranges without a gap between their files, in order."""
+        found: list[tuple[int, int]] = []
+        for segment in self.segments(topic, partition):
+            if found and segment.begin <= found[-1][1]:
+                found[-1] = found[-1][0], segment.end
+            else:
+                found.append((segment.begin, segment.end))
+        return found
+
     def _all(self, topic: str) -> list[Segment]:
         if topic not in self._tables:
             self._tables[topic] = Table(self._objects, topic)
@@ -152,12 +164,12 @@ class Past:
                     raise
                 segments = deque(now)  # others are in its place since
                 continue
-            for batch in rows.batches_from(data, at, end, indexed=True):
+            for batch in _ahead(rows.batches_from(data, at, end, indexed=True)):
                 yield batch, batch.column(0)[-1].as_py() + 1
             at = segment.end
             yield None, min(at, end)
         if at < end:
-            raise Hole(f"{topic}:{partition}: offsets {at} to {end - 1} are neither in the log nor in the archive")
+            raise Hole.of(topic, partition, at, segments[0].begin if segments else end)
 
     def have_readable(self, segments: Sequence[Segment]) -> None:
         """Return when all of these can be read; raises `RangeFrozen` as `pieces` does."""
@@ -192,6 +204,16 @@ class Past:
             while len(self._files) > 1 and sum(map(len, self._files.values())) > FILES_KEPT_BYTES:
                 self._files.popitem(last=False)
         return data
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same; once a second one is wanted, the next one is unpacked while the caller works on this one."""
+    yield from islice(batches, 1)
+    with ThreadPoolExecutor(1, thread_name_prefix="unpack") as pool:
+        following = pool.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, batches, None)
+            yield batch
 
 
 def fetch(objects: Objects, segment: Segment) -> bytes:

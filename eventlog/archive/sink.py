@@ -52,7 +52,8 @@ class PartitionSink:
     """One partition of one topic; used from one thread at a time.
 
     `open` tells where to go on, `add` takes records, `flush` commits them. After any error nothing is known of what was
-    committed: `open` again.
+    committed: `open` again. What was refused, or was taken before an `open` that did not come to its end, is forgotten:
+    whoever closes then flushes nothing behind a position that it was not read from.
 
     What is committed reaches up to where the log was read (`read_to`), not to the last record only: the log may come to
     begin after the markers behind it, and nobody could tell then that they were nothing else.
@@ -91,14 +92,24 @@ class PartitionSink:
 
     def open(self, first: Callable[[], int]) -> int:
         """The next offset wanted. `first()` is asked where nothing is archived: where the log begins."""
+        self._forget()
         self._table.create()
-        self._committed = self._table.next_offset(self._partition)
-        begin = first() if self._committed is None else self._committed
+        committed = self._table.next_offset(self._partition)
+        begin = first() if committed is None else committed
         self._clear(begin)
+        self._committed = committed
         return begin
+
+    def skip_to(self, offset: int) -> None:
+        """Take it that nobody has what comes before an offset: the next file begins there, and the gap stays one."""
+        self._clear(offset)
 
     def close(self) -> None:
         """Let go; what was not committed is archived by the next owner."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._committed = None
         self._clear(0)
 
     @property
@@ -110,7 +121,7 @@ class PartitionSink:
     @property
     def waits(self) -> bool:
         """There are records to be committed, or what follows the last ones."""
-        return bool(self._waiting) or (self._committed is not None and self._end > self._committed)
+        return bool(self._waiting) or (self._committed is not None and self._end > self._begin)
 
     def read_to(self, end: int) -> None:
         """Take it that no record follows the ones taken before until this offset."""
@@ -159,7 +170,11 @@ class PartitionSink:
         )
         self._before_commit(self._schemas)
         self._objects.put(segment.key, data)
-        self._commit(segment)
+        try:
+            self._commit(segment)
+        except Fenced:
+            self._forget()
+            raise
         self._committed = self._end
         self._clear(self._end)
         return segment.records

@@ -33,7 +33,7 @@ from eventlog.settings import Settings
 from eventlog.upkeep.overlap import LACKING, NOT_VOID
 from eventlog.upkeep.proof import Fault
 from eventlog.upkeep.rewind import rewind
-from eventlog.upkeep.verify import verify
+from eventlog.upkeep.verify import NO_FILE, verify
 
 AT_ONCE = 4
 """Partitions that are written at a time."""
@@ -75,6 +75,11 @@ class Wanted:
     """Offset after the last record that is archived, by partition."""
     ends: Mapping[int, int]
     """Where the log ended, by partition: markers may follow the last record."""
+
+    @property
+    def expires(self) -> bool:
+        """Whether records are kept for a time only: some may have gone before they were archived."""
+        return str(self.made["config"].get("retention.ms", "-1")) != "-1"
 
 
 def wanted_topics(settings: Settings, published: Collection[str] = (), *, at_cut: bool = False) -> list[Wanted]:
@@ -191,7 +196,7 @@ def _topic(
         writer = writers.get()
         try:
             end = wanted.ends[partition]
-            pieces = _pieces(past, wanted.name, partition, min(wanted.archived.get(partition, 0), end))
+            pieces = _pieces(past, wanted, partition)
             return writer.write(wanted.name, partition, pieces, end)
         finally:
             writers.put(writer)
@@ -215,10 +220,16 @@ def _topic(
     )
 
 
-def _pieces(past: Past, topic: str, partition: int, end: int) -> Iterator[list[Any]]:
-    bounds = past.bounds(topic, partition)
-    if bounds is not None:
-        yield from (messages for messages, _ in past.batches(topic, partition, bounds[0], end))
+def _pieces(past: Past, wanted: Wanted, partition: int) -> Iterator[list[Any]]:
+    """What is archived of a partition, up to where it is to end; raises `Hole` where facts are missing."""
+    end = min(wanted.archived.get(partition, 0), wanted.ends[partition])
+    spans = past.spans(wanted.name, partition)
+    if spans and not wanted.expires:
+        spans = [(spans[0][0], spans[-1][1])]
+    for begin, until in spans:
+        if begin < end:
+            batches = past.batches(wanted.name, partition, begin, min(until, end))
+            yield from (messages for messages, _ in batches)
 
 
 def _note(topic: str) -> str:
@@ -296,6 +307,8 @@ def _require_same(settings: Settings, objects: Objects, log: LogReader, wanted: 
     proof = verify(objects, log, wanted.name, done.partition, compacted=compacted)
     left_out = set(done.left_out)
     for fault in proof.faults:
+        if fault.what == NO_FILE and wanted.expires:
+            continue  # it is in nothing that is archived
         if fault.what not in (LACKING, NOT_VOID) or not _archived(settings, fault) <= left_out:
             raise OnefactError(f"what was written is not what is archived: {fault}")
 

@@ -116,6 +116,7 @@ class ArchiveTask:
         self.partition = partition
         self.pace = Pace()
         self._archive = archive
+        self._expires = source.retention is not None
         self._sink = archive.sink(source.name, partition)
         self._lock = asyncio.Lock()
         self._timer: asyncio.Task[None] | None = None
@@ -126,10 +127,19 @@ class ArchiveTask:
         await self._stop_timer()
         async with self._lock:
             self._fenced, self.pace.due = None, False
-            begin: Callable[[], int] = lambda: self._archive.first(self.topic, self.partition)  # noqa: E731
-            opened = await asyncio.to_thread(self._sink.open, begin)
+            opened = await asyncio.to_thread(self._opened)
         self._timer = asyncio.create_task(self._watch())
         return opened
+
+    def _opened(self) -> int:
+        first: Callable[[], int] = lambda: self._archive.first(self.topic, self.partition)  # noqa: E731
+        offset = self._sink.open(first)
+        if self._expires and (begin := first()) > offset:
+            # They were to be kept for a time only. A file that says it has their range would say there was nothing.
+            self._sink.skip_to(begin)
+            self._log.warning("expired", what=f"offsets {offset} to {begin - 1} were not archived in time")
+            return begin
+        return offset
 
     async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         async with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -40,23 +41,26 @@ class PartitionFeed:
 
     async def before_log(self, offset: int) -> AsyncIterator[tuple[list[RawRecord], int]]:
         place = (self._tp.topic, self._tp.partition)
+        # Records of a topic that keeps them for a time may be gone, between what is archived and the log, too.
+        going_on = contextlib.suppress(Hole) if self._tp.topic in self._app.expiring else contextlib.nullcontext()
         while offset < (begin := await self._begin()):
-            with await asyncio.to_thread(LogReader, self._app.settings) as reader:
-                if offset > 0:  # a role that is new begins with what there is
-                    await asyncio.to_thread(self._require_kept, reader, offset)
+            with await asyncio.to_thread(LogReader, self._app.settings) as reader, going_on:
+                if (kept := await asyncio.to_thread(reader.kept_from, *place, offset)) > offset:
+                    if offset > 0:  # a role that is new begins with what there is
+                        self._gone(offset, kept)
+                    offset = kept
+                    yield [], offset
                 batches = reader.batches({place: (offset, begin)})
                 while (found := await asyncio.to_thread(next, batches, None)) is not None:
                     offset = found[2]
                     yield [to_record(message) for message in found[1]], offset
 
-    def _require_kept(self, reader: LogReader, offset: int) -> None:
-        try:
-            reader.require_kept(*self._tp, offset)
-        except Hole as hole:
-            if self._tp.topic not in self._app.expiring:
-                raise
-            log.warning("expired", role=self._app.conf.id, topic=self._tp.topic, partition=self._tp.partition,
-                        what=str(hole))  # fmt: skip
+    def _gone(self, offset: int, kept: int) -> None:
+        hole = Hole.of(self._tp.topic, self._tp.partition, offset, kept)
+        if self._tp.topic not in self._app.expiring:
+            raise hole
+        log.warning("expired", role=self._app.conf.id, topic=self._tp.topic, partition=self._tp.partition,
+                    what=str(hole))  # fmt: skip
 
     async def _begin(self) -> int:
         begins = await self._app.batches.earliest_offsets(self._tp)

@@ -26,6 +26,7 @@ from eventlog.upkeep.proof import Fault, Proof
 FILES_AT_ONCE = 4
 BYTES_AT_ONCE = 256 * 1024 * 1024
 """Of files that are read ahead; one is whole in memory, whatever its size."""
+NO_FILE = "no file has them"
 NEITHER = "neither the archive nor the log has them"
 
 
@@ -79,7 +80,7 @@ def contiguity(
     """Faults of the ranges: gaps, overlaps, a position that is not where the files end, a hole before the log."""
     for before, after in itertools.pairwise(segments):
         if after.begin > before.end:
-            yield Fault(topic, partition, before.end, after.begin, "no file has them")
+            yield Fault(topic, partition, before.end, after.begin, NO_FILE)
         elif after.begin < before.end:
             both = f"two files have them: {before.path}, {after.path}"
             yield Fault(topic, partition, after.begin, min(before.end, after.end), both)

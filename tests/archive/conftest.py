@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from confluent_kafka import Producer
@@ -133,9 +134,11 @@ def own(settings: Settings) -> Settings:
     return settings.model_copy(update={"s3": f"{settings.s3.rpartition('/')[0]}/boot-{secrets.token_hex(4)}"})
 
 
-def archived(own: Settings, name: str, *, compacted: bool = False, partitions: int = 2) -> Archive:
+def archived(
+    own: Settings, name: str, *, compacted: bool = False, partitions: int = 2, retention: timedelta | None = None
+) -> Archive:
     archive = Archive(Objects(own), own, name)
-    topic = Topic(name, (), partitions, compacted=compacted, dead_letters=False)
+    topic = Topic(name, (), partitions, compacted=compacted, retention=retention, dead_letters=False)
     ensure_topics(own, [topic])
     with LogReader(own) as reader:
         have_topic(archive.objects, name, reader.topic_id(name), described(own, name))

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+import structlog
 from confluent_kafka import Producer
 
+from eventlog.archive.objects import Objects
 from eventlog.archive.table import Table
+from eventlog.errors import Fenced, ServiceAway
 from eventlog.reader import LogReader
 from eventlog.registry import Registry
 from eventlog.roles import Archiver
 from eventlog.runtime.archive_task import Archive as Shared
 from eventlog.runtime.archive_task import ArchiveTask
 from eventlog.topics import Topic
-from eventlog.upkeep.verify import verify
+from eventlog.upkeep.verify import NO_FILE, verify
 from tests.archive.conftest import Archive
 from tests.archive.live import cut, live, until
 
@@ -163,3 +167,91 @@ def test_a_commit_under_way_is_not_overtaken_by_who_opens_again(
         return opened
 
     assert asyncio.run(run()) == archive.table.next_offset(0) == log_end(archive)
+
+
+@pytest.mark.parametrize("failure", [Fenced, ServiceAway])
+def test_who_closes_while_it_opens_again_commits_nothing(
+    kafka_archive: Archive, shared: Shared, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
+) -> None:
+    """Its commit failed, the position is another's by now, and the partition moves while it is being opened again."""
+    archive = kafka_archive
+    archive.publish(40)
+    records = archive.log()
+    (task, _), next_offset, put = tasks_of(shared, archive), Table.next_offset, Objects.put
+    begun, go, opened = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(self: Table, partition: int) -> int | None:
+        found = next_offset(self, partition)
+        begun.set()
+        go.wait(30)
+        return found
+
+    def overtaken(self: Objects, *arguments: object) -> None:
+        put(self, *arguments)  # type: ignore[arg-type]
+        go.set()
+        opened.wait(30)
+
+    def away(*_: object) -> None:
+        raise ServiceAway("s3", "as if it did not answer")
+
+    def open_again() -> int:
+        try:
+            return open_sink()
+        finally:
+            opened.set()
+
+    open_sink, task._opened = task._opened, open_again  # type: ignore[method-assign]
+
+    async def run() -> None:
+        assert await task.open() == 0
+        task._sink._age_s = 0
+        if failure is Fenced:
+            archive.write(records[:10])
+        else:
+            monkeypatch.setattr(Objects, "put", away)
+        with pytest.raises(failure):
+            await task.process(records)
+        if failure is not Fenced:
+            monkeypatch.setattr(Objects, "put", put)
+            archive.write(records[:10])
+        monkeypatch.setattr(Objects, "put", overtaken)
+        monkeypatch.setattr(Table, "next_offset", slow)
+        opened.clear()
+        opening = asyncio.create_task(task.open())
+        await until(begun.is_set)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        await task.close()
+        go.set()
+        await until(opened.is_set)
+
+    asyncio.run(run())
+    assert archive.table.next_offset(0) == records[9].offset + 1
+    assert [segment.records for segment in archive.segments()] == [10]
+    assert not verify(archive.objects, None, archive.topic, 0).faults
+
+
+def test_what_expired_before_it_was_archived_is_a_gap_that_is_named(kafka_archive: Archive, shared: Shared) -> None:
+    """A file with its range would say that there was nothing; and facts that are gone are waited for."""
+    archive = kafka_archive
+    archive.publish(120)
+    records = archive.log()
+    archive.write(records[:20])
+    cut(archive, records[40].offset)
+    archived, gone = records[19].offset + 1, records[40].offset
+    expiring = Topic(archive.topic, (), 2, retention=timedelta(days=1), dead_letters=False)
+
+    async def archive_on() -> None:
+        tasks = [ArchiveTask(shared, expiring, partition) for partition in (0, 1)]
+        async with live(archive, tasks.__getitem__, expiring=[archive.topic]):
+            await until(lambda: archive.table.next_offset(0) == log_end(archive))
+
+    with structlog.testing.capture_logs() as said:
+        asyncio.run(archive_on())
+    what = f"offsets {archived} to {gone - 1} were not archived in time"
+    assert {each["what"] for each in said if each["event"] == "expired"} == {what}
+    with LogReader(archive.settings) as reader:
+        faults = verify(archive.objects, reader, archive.topic, 0).faults
+        assert [(fault.begin, fault.end, fault.what) for fault in faults] == [(archived, gone, NO_FILE)]
+        assert reader.kept_from(archive.topic, 0, archived) == gone
+    assert archive.read(gone, log_end(archive)) == records[40:]

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -18,6 +19,7 @@ from eventlog.bootstrap.refill import NotAsExpected, Refill
 from eventlog.bootstrap.schemas import IdsTaken, place_schemas
 from eventlog.bootstrap.whole import NotEmpty, begin, bootstrap, finish, wanted_topics
 from eventlog.envelope import Record
+from eventlog.errors import Hole
 from eventlog.provision import described, ensure_topics
 from eventlog.reader import LogReader
 from eventlog.settings import Settings
@@ -87,6 +89,28 @@ def test_a_log_that_began_late_begins_where_it_did(own: Settings, name: str) -> 
     assert contents(archive.log()) == contents(records)
     with LogReader(own) as log:
         assert log.log_bounds(name, 0)[0] == records[0].offset
+
+
+@pytest.mark.parametrize("retention", [timedelta(days=1), None])
+def test_what_expired_before_it_was_archived(own: Settings, name: str, retention: timedelta | None) -> None:
+    """Of what is kept for a time only the rest is brought back; of facts nothing may be missing."""
+    archive = archived(own, name, partitions=1, retention=retention)
+    archive.publish(120, size=7)
+    records = archive.log()
+    archive.write(records[:20])
+    sink = archive.sink()
+    sink.open(lambda: 0)
+    sink.skip_to(records[40].offset)
+    sink.add(records[40:])
+    sink.flush()
+    ends(archive, 1)
+    delete_topic(own, name)
+    if retention is None:
+        with pytest.raises(Hole, match=f"offsets {records[19].offset + 1} to {records[40].offset - 1} "):
+            bootstrap(own, wanted_topics(own))
+    else:
+        bootstrap(own, wanted_topics(own))
+        assert contents(archive.log()) == contents(records[:20] + records[40:])
 
 
 @pytest.mark.parametrize("compacted", [True, False])

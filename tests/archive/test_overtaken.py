@@ -144,6 +144,31 @@ def test_what_a_topic_keeps_for_a_time_only_is_gone_then_and_that_is_said(kafka_
     assert tasks[0].seen == wanted[40:]
 
 
+@pytest.mark.parametrize("first", [20, 35])
+def test_what_expired_between_the_archive_and_the_log_is_gone_and_that_is_said(
+    kafka_archive: Archive, first: int
+) -> None:
+    """Its position lies in the archive, or in what nobody has."""
+    archive = kafka_archive
+    archive.publish(90)
+    records = archive.log()
+    archive.write(records[:30])
+    cut(archive, records[40].offset)
+    wanted = [record.offset for record in records]
+    tasks = [From(archive.topic, 0, records[first].offset), From(archive.topic, 1)]
+
+    async def run() -> None:
+        with structlog.testing.capture_logs() as said:
+            async with live(archive, tasks.__getitem__, expiring=[archive.topic]):
+                await until(lambda: tasks[0].seen[-1:] == wanted[-1:])
+        begin = max(records[29].offset + 1, records[first].offset)
+        gone = f"{archive.topic}:0: offsets {begin} to {wanted[40] - 1} "
+        assert [each["what"].startswith(gone) for each in said if each["event"] == "expired"] == [True]
+
+    asyncio.run(run())
+    assert tasks[0].seen == wanted[first:30] + wanted[40:]
+
+
 def test_a_log_that_ends_before_what_was_applied_is_waited_for(kafka_archive: Archive) -> None:
     archive = kafka_archive
     archive.publish(40)
