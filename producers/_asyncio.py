@@ -181,7 +181,13 @@ class AsyncPublisher:
         future: asyncio.Future[Outcome] = self._loop.create_future()
         ticket = _AwaitedTicket(future, self._letterbox)
         # May ask the broker where to begin, or meet a batch of answers that is being read.
-        decided = await asyncio.to_thread(self._publisher.expect, message, parcel[0], ticket)
+        expecting = asyncio.create_task(asyncio.to_thread(self._publisher.expect, message, parcel[0], ticket))
+        try:
+            decided = await asyncio.shield(expecting)
+        except asyncio.CancelledError:
+            # The thread goes on, and its ticket would wait for ever.
+            expecting.add_done_callback(partial(self._given_up, message, parcel[0], ticket))
+            raise
         try:
             async with asyncio.timeout(timeout_s):
                 receipt = await self._deliver(message, parcel)
@@ -191,6 +197,10 @@ class AsyncPublisher:
         finally:
             if decided and ticket.outcome is None:
                 self._publisher.forget(message, parcel[0], ticket)
+
+    def _given_up(self, message: Message, id: str, ticket: Ticket, expecting: asyncio.Task[bool]) -> None:  # noqa: A002
+        if not expecting.cancelled() and expecting.exception() is None and expecting.result():
+            self._publisher.forget(message, id, ticket)
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
