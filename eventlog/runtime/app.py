@@ -105,6 +105,9 @@ class Consumer(driver.Consumer):
         self._changed = asyncio.Event()
         self._fetching = asyncio.Lock()
         """Held by a fetch and by a seek: one that began before a seek may end after it, having taken what follows."""
+        self._begins_wanted: set[TP] = set()
+        self._begins_next: asyncio.Task[Mapping[TP, int]] | None = None
+        self._begins_asked = asyncio.Lock()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -123,6 +126,27 @@ class Consumer(driver.Consumer):
             self._full.discard(tp)
             self._open.add(tp)
             self._changed.set()
+
+    async def begin_of(self, tp: TP) -> int:
+        """First offset that the log has.
+
+        An answer comes behind the fetch that is under way, which may wait for records: where hundreds of partitions
+        are opened, those that are asked for meanwhile are in one request.
+        """
+        self._begins_wanted.add(tp)
+        if self._begins_next is None:
+            self._begins_next = asyncio.create_task(self._ask_begins())
+            # Whoever asks may be gone by then: a partition that has moved opens nothing.
+            self._begins_next.add_done_callback(lambda done: done.cancelled() or done.exception())
+        begins = await asyncio.shield(self._begins_next)
+        return int(begins.get(tp, 0))
+
+    async def _ask_begins(self) -> Mapping[TP, int]:
+        async with self._begins_asked:
+            wanted, self._begins_wanted = self._begins_wanted, set()
+            self._begins_next = None
+            begins: Mapping[TP, int] = await self.earliest_offsets(*wanted)
+            return begins
 
     def close_gate(self, tp: TP) -> None:
         """Deliver nothing more of the partition; what is on its way becomes stale."""

@@ -53,6 +53,8 @@ class Archive:
         self.share = Share(bytes_max=settings.archive_memory_mb * 1024 * 1024)
         self.schemas = Schemas(self.objects, registry.lookup)
         self.tables = {topic.name: Table(self.objects, topic.name) for topic in role.sources}
+        self._log: LogReader | None = None
+        self._log_asked = threading.Lock()
         self._cuts: threading.Thread | None = None
         self._closed = threading.Event()
 
@@ -87,11 +89,15 @@ class Archive:
         self._closed.set()
         if self._cuts is not None:
             self._cuts.join(CLOSE_S)
+        with self._log_asked:
+            if self._log is not None:
+                self._log.close()
 
     def first(self, topic: str, partition: int) -> int:
-        """Where the log begins."""
-        with LogReader(self.settings) as reader:
-            return reader.log_bounds(topic, partition)[0]
+        """Where the log begins; one client asks for every partition: to open one takes longer than an answer."""
+        with self._log_asked:
+            self._log = self._log or LogReader(self.settings)
+            return self._log.log_bounds(topic, partition)[0]
 
     def sink(self, topic: str, partition: int) -> PartitionSink:
         return PartitionSink(

@@ -63,8 +63,7 @@ class PartitionFeed:
                     what=str(hole))  # fmt: skip
 
     async def _begin(self) -> int:
-        begins = await self._app.batches.earliest_offsets(self._tp)
-        return int(begins.get(self._tp, 0))
+        return await self._app.batches.begin_of(self._tp)
 
     async def stable_end(self) -> int:
         ends = await self._app.batches.highwaters(self._tp)

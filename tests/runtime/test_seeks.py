@@ -137,3 +137,33 @@ def test_what_was_on_its_way_does_not_hide_what_is_read_again(
 
     asyncio.run(run())
     assert task.seen == list(range(RECORDS))
+
+
+def test_partitions_that_are_opened_together_ask_together_where_the_log_begins(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer comes behind a fetch that waits for records: one by one, hundreds of them took a quarter minute."""
+    topic, many = f"seeks-{uuid.uuid4().hex[:8]}", 60
+    ensure_topics(settings, [Topic(topic, partitions=many, dead_letters=False)])
+    earliest_offsets, asked = Consumer.earliest_offsets, []
+
+    async def counted(self: Consumer, *partitions: TP) -> Mapping[TP, int]:
+        asked.append(set(partitions))
+        return await earliest_offsets(self, *partitions)
+
+    monkeypatch.setattr(Consumer, "earliest_offsets", counted)
+
+    async def run() -> None:
+        app = RoleApp(f"noting-{uuid.uuid4().hex[:8]}", {topic: many}, Noting, settings)
+        await app.start()
+        try:
+            async with asyncio.timeout(60):
+                while len(app.runners) < many or not app.ready:  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.05)
+        finally:
+            await app.drain()
+            await app.stop()
+
+    asyncio.run(run())
+    assert set().union(*asked) == {TP(topic, partition) for partition in range(many)}
+    assert len(asked) < many / 4
