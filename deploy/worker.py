@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
+from deploy.memory import lean
 from eventlog.discovery import catalog
 from eventlog.errors import BadInput, OnefactError
 from eventlog.roles import Archiver, Catalog, Projection, Role
@@ -65,6 +66,8 @@ def main(names: Sequence[str]) -> int:
     configure(settings)
     found = catalog()
     roles = choose(names, found, settings)
+    if any(isinstance(role, Archiver) for role in roles):
+        lean()
     checkpointing = _checkpointing(roles, settings)
     settings.home.mkdir(parents=True, exist_ok=True)
 

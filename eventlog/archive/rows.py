@@ -46,13 +46,6 @@ def schema() -> pa.Schema:
     )
 
 
-def lean() -> None:
-    """Have rows take their memory from the system's allocator, and give it back: a third less at the peak."""
-    import pyarrow as pa
-
-    pa.set_memory_pool(pa.system_memory_pool())
-
-
 def to_table(records: Sequence[Record]) -> pa.Table:
     """Records of one partition as rows."""
     try:

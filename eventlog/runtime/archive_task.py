@@ -10,7 +10,6 @@ from typing import cast
 
 import structlog
 
-from eventlog.archive import rows
 from eventlog.archive.meta import Schemas, have_topic
 from eventlog.archive.objects import Objects
 from eventlog.archive.sink import PartitionSink, Share
@@ -47,7 +46,6 @@ class Archive:
     """What the tasks of one process share: connections, tables, memory."""
 
     def __init__(self, role: Archiver, settings: Settings, registry: Registry) -> None:
-        rows.lean()
         self.settings = settings
         self.objects = Objects(settings)
         self.share = Share(bytes_max=settings.archive_memory_mb * 1024 * 1024)

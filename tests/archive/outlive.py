@@ -1,11 +1,13 @@
 """`make outlive`: a demo's Kafka, registry and stores are deleted, and come back from its archive as they were.
 
-Every row of every read model, now and as of a point, and the history of streams are compared;
-then a command that was decided before is answered as it was, and one more is decided.
+Every record of every topic that is archived, every row of every read model, now, as of a time and as of a position, and
+the history of streams are compared; then a command that was decided before is answered as it was, and one more is
+decided.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +26,9 @@ from deploy import demo as story
 from deploy.cli.facts import facts_of
 from eventlog.digest import plain
 from eventlog.discovery import catalog
+from eventlog.envelope import Record
+from eventlog.position import Position
+from eventlog.reader import LogReader, to_record
 from eventlog.settings import Settings
 from producers import declared_domains
 from producers.trading import sample
@@ -33,6 +38,7 @@ from projections.stores import left_out
 COMMANDS = int(os.environ.get("COMMANDS") or 2_000)
 LOST = ("kafka", "registry", "postgres", "redis", "neo4j")
 WAIT_S = 120.0
+Ends = dict[str, dict[tuple[str, int], int]]
 KEYS = 3
 """Of each model, about, whose row as of a point is read; what happened to the first of them is compared, too."""
 
@@ -58,13 +64,41 @@ def until_caught_up() -> None:
         time.sleep(0.5)
 
 
-def everything(point: datetime) -> dict[str, Any]:
-    """What can be read: every model whole, now and as of a point; of some of its keys the row then, and the history."""
+def log_ends(settings: Settings) -> Ends:
+    """Where each topic that is archived ends, by partition."""
+    with LogReader(settings) as log:
+        return {topic.name: log.ends(topic.name) for topic in catalog().archiver.sources}
+
+
+def logged(ends: Ends, settings: Settings) -> dict[str, Any]:
+    """Every record up to there, byte for byte: whoever asks for a history is told nothing else."""
     found: dict[str, Any] = {}
+    with LogReader(settings) as log:
+        for topic, its in ends.items():
+            ranges = {place: (0, end) for place, end in its.items()}
+            records = (to_record(message) for _, messages, _ in log.batches(ranges) for message in messages)
+            lines = ((r.partition, r.offset, hashlib.sha256(repr(contents(r)).encode()).hexdigest()) for r in records)
+            found[f"records of {topic}"] = sorted(lines)
+    return found
+
+
+def contents(record: Record) -> tuple[Any, ...]:
+    return record.timestamp, record.timestamp_type, record.key, record.value, list(record.headers)
+
+
+def everything(point: datetime, ends: Ends) -> dict[str, Any]:
+    """What can be read: every record, every model whole, now and as of points; of some keys the row, and the history.
+
+    Points are a time and, of each source, where half of each partition was read.
+    """
     settings = Settings()
+    found = logged(ends, settings)
     with Reader(settings) as reader:
-        models = [each.model for each in catalog().projections if not left_out(each.model.store, settings)]
-        for model in models:
+        shown = [each for each in catalog().projections if not left_out(each.model.store, settings)]
+        for projection in shown:
+            model = projection.model
+            halves = {place: end // 2 for source in projection.sources for place, end in ends[source.name].items()}
+            found[f"{model.name} as of {halves}"] = texts(reader.read(model.name, as_of=Position(halves)))
             rows = list(reader.store(model.name).scan(model))
             found[model.name] = texts(rows)
             if not rows:
@@ -101,9 +135,9 @@ def lose_and_bring_back(console: Console, home: Path, file: Path) -> int:
     """Exit code: 0 where every read is the same."""
     answered = onefact("publish", "trading", str(file), "--wait")
     until_caught_up()
-    point = datetime.now(UTC)
+    point, ends = datetime.now(UTC), log_ends(Settings())
     onefact_run("archive", "run", "--until-now")
-    before = everything(point)
+    before = everything(point, ends)
     onefact("down")
     for service in LOST:
         shutil.rmtree(home / "data" / service)
@@ -114,12 +148,12 @@ def lose_and_bring_back(console: Console, home: Path, file: Path) -> int:
     console.print(f"brought back in {time.monotonic() - began:.1f} s")
     onefact("up")
     until_caught_up()
-    after = everything(point)
+    after = everything(point, ends)
     for name in before:
         if before[name] != after[name]:
             console.print(f"[bold]{name} differs[/bold]:", str(before[name])[:400], str(after[name])[:400])
     again = onefact("publish", "trading", str(file), "--wait")
-    once = {**answered, "seconds": 0} == {**again, "seconds": 0} and everything(point) == after
+    once = {**answered, "seconds": 0} == {**again, "seconds": 0} and everything(point, ends) == after
     owner = json.dumps({"portfolio_id": f"after-{int(began)}", "owner": "ada", "currency": "USD"})
     onefact("send", "trading", "OpenPortfolio", owner, "--wait")
     until_caught_up()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -255,3 +257,11 @@ def test_what_expired_before_it_was_archived_is_a_gap_that_is_named(kafka_archiv
         assert [(fault.begin, fault.end, fault.what) for fault in faults] == [(archived, gone, NO_FILE)]
         assert reader.kept_from(archive.topic, 0, archived) == gone
     assert archive.read(gone, log_end(archive)) == records[40:]
+
+
+def test_an_archiver_gives_memory_back() -> None:
+    """Arrow reads its environment once, when something first asks for memory: nothing may be imported before."""
+    program = "from deploy.worker import lean; import eventlog.runtime.worker; lean(); import pyarrow"
+    asked = f"{program}; print(pyarrow.default_memory_pool().backend_name)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "system"

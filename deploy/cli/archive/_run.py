@@ -31,8 +31,10 @@ def run(
     """
     import os
 
+    from deploy.memory import lean
     from deploy.worker import main
 
+    lean()
     if until_now:
         os.environ["ONEFACT_ARCHIVE_AGE_S"] = "1"
         _stop_when_archived()
