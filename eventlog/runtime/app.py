@@ -257,8 +257,10 @@ class RoleApp(faust.App):
         new_task: Callable[[str, int], PartitionTask],
         settings: Settings,
         expiring: Collection[str] = (),
+        *,
+        fetch_bytes_max: int = FETCH_BYTES_MAX,
     ) -> None:
-        """`expiring` are those of the topics that keep their records for a time only."""
+        """`expiring` are those of the topics that keep their records for a time only; bytes are of one partition."""
         self._new_task = new_task
         self.settings = settings
         self.expiring = expiring
@@ -278,7 +280,7 @@ class RoleApp(faust.App):
             stream_wait_empty=False,
             stream_buffer_maxsize=16,
             consumer_auto_offset_reset="none",  # what the log has no longer is not jumped over
-            consumer_max_fetch_size=FETCH_BYTES_MAX,
+            consumer_max_fetch_size=fetch_bytes_max,
             # A worker that is started again under its name takes up its partitions without a rebalance.
             consumer_group_instance_id=f"{role}-{settings.worker_name}" if named else None,
             broker_max_poll_records=FETCH_RECORDS_MAX,

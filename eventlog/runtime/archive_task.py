@@ -36,8 +36,10 @@ CUT_PAUSED_S = 0.02
 CLOSE_S = 30.0
 """Of a look that is under way when the worker ends: it asks Kafka a few times, each with a limit of its own."""
 BATCH_RECORDS_MAX = 4_000
-BUFFER_RECORDS_MAX = 8_000
-"""Of one partition: it takes records faster than they are fetched, and has many partitions."""
+BUFFER_RECORDS_MAX = 1_000
+"""Of one partition: it takes records faster than they are fetched, and has hundreds of partitions."""
+FETCH_BYTES_MAX = 1024 * 1024
+"""Of one partition, for the same reason: so much of each is fetched ahead."""
 
 log = structlog.get_logger()
 
@@ -49,6 +51,8 @@ class Archive:
         self.settings = settings
         self.objects = Objects(settings)
         self.share = Share(bytes_max=settings.archive_memory_mb * 1024 * 1024)
+        self.buffer_bytes_max = self.share.bytes_max // max(1, sum(topic.partitions for topic in role.sources))
+        """Of one partition's records that are to become rows: the large ones of all together are as many as rows."""
         self.schemas = Schemas(self.objects, registry.lookup)
         self.tables = {topic.name: Table(self.objects, topic.name) for topic in role.sources}
         self._log: LogReader | None = None
@@ -120,6 +124,7 @@ class ArchiveTask:
         self.partition = partition
         self.pace = Pace()
         self._archive = archive
+        self.buffer_bytes_max = archive.buffer_bytes_max
         self._expires = source.retention is not None
         self._sink = archive.sink(source.name, partition)
         self._lock = asyncio.Lock()

@@ -76,6 +76,7 @@ class Runner:
         """Next offset that the task wants."""
         self._feed = feed
         self._records_max: int = getattr(task, "buffer_records_max", BUFFER_RECORDS_MAX)
+        self._bytes_max: int = getattr(task, "buffer_bytes_max", BUFFER_BYTES_MAX)
         self._buffer: deque[list[RawRecord]] = deque()
         self._buffered = self._bytes = 0
         self._fetched = 0
@@ -219,7 +220,7 @@ class Runner:
 
     @property
     def _full(self) -> bool:
-        return self._buffered >= self._records_max or self._bytes >= BUFFER_BYTES_MAX
+        return self._buffered >= self._records_max or self._bytes >= self._bytes_max
 
     async def _take(self) -> list[RawRecord] | None:
         """Everything that is waiting, up to the task's limit: the busier, the larger the commits.

@@ -22,7 +22,8 @@ from eventlog.registry import Registry
 from eventlog.roles import Archiver, Catalog, Decider, Effect, Enricher, Projection, Role, read_by
 from eventlog.rows import OutRow
 from eventlog.runtime import metrics
-from eventlog.runtime.app import RoleApp
+from eventlog.runtime.app import FETCH_BYTES_MAX, RoleApp
+from eventlog.runtime.archive_task import FETCH_BYTES_MAX as ARCHIVED_BYTES_MAX
 from eventlog.runtime.archive_task import Archive, ArchiveTask
 from eventlog.runtime.effect_task import EffectTask
 from eventlog.runtime.kafka_task import DecideTask, EnrichTask
@@ -155,7 +156,8 @@ class Worker:
             )
 
         expiring = [topic.name for topic in sources if topic.retention is not None]
-        return RoleApp(role.name, topics, new_task, self._settings, expiring)
+        fetch_bytes_max = ARCHIVED_BYTES_MAX if isinstance(role, Archiver) else FETCH_BYTES_MAX
+        return RoleApp(role.name, topics, new_task, self._settings, expiring, fetch_bytes_max=fetch_bytes_max)
 
     def _new_task(self, role: Role | Archiver, topic: str, partition: int, codec: Codec) -> PartitionTask:
         match role:

@@ -91,6 +91,23 @@ async def test_a_full_buffer_pauses_its_partition_until_there_is_room(size: int 
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(("name", "most"), [("buffer_bytes_max", 100), ("buffer_records_max", 10)])
+async def test_a_task_may_take_less_at_a_time(name: str, most: int) -> None:
+    task, feed = Task(), Feed()
+    setattr(task, name, most)
+    run = Runner(task, feed)
+    try:
+        await until(lambda: run.ready)
+        run.offer(ten(0, bytes(10)), 0)
+        assert feed.paused
+        task.go.set()
+        await until(lambda: not feed.paused)
+        assert task.seen == list(range(10))
+    finally:
+        await run.stop()
+
+
+@pytest.mark.asyncio
 async def test_a_delivery_that_was_lost_on_its_way_is_read_again() -> None:
     task, feed = Task(), Feed()
     task.go.set()
