@@ -45,14 +45,20 @@ class Checkpointing(threading.Thread):
     def run(self) -> None:
         pause_s = min(FIRST_S, self._every_s)
         while not self._leaving.wait(pause_s):
+            pause_s = self._every_s
             with self._starting:
                 if self._leaving.is_set():
                     return
-                self._run = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                try:
+                    self._run = subprocess.Popen(
+                        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+                    )
+                except OSError as error:  # no memory, or too many processes: for now
+                    log.warning("no checkpoints", error=str(error), again_s=pause_s)
+                    continue
             with contextlib.suppress(psutil.Error):  # it has ended already
                 psutil.Process(self._run.pid).nice(NICE)
             _, errors = self._run.communicate()
             if self._run.returncode and not self._leaving.is_set():
                 # Whoever reads as of a point folds more of the log meanwhile; nothing is wrong.
-                log.warning("no checkpoints", code=self._run.returncode, error=errors.strip()[-500:])
-            pause_s = self._every_s
+                log.warning("no checkpoints", code=self._run.returncode, error=errors.strip()[-2_000:])

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from eventlog.codec import Codec
 from eventlog.envelope import Record
-from eventlog.errors import HandlerFailed, OnefactError, ServiceAway, UnknownSchema
+from eventlog.errors import HandlerFailed, OnefactError, UnknownSchema
 from eventlog.memory import MemoryRows
-from eventlog.models import Key, Value
+from eventlog.models import Key
 from eventlog.operations import Change
 from eventlog.partition import partition_of
 from eventlog.position import Position
@@ -25,13 +25,10 @@ from eventlog.roles import Catalog, Projection
 from eventlog.settings import Settings
 from eventlog.steps import ProjectStep
 from eventlog.topics import Topic
-from projections.checkpoints import Base, base_of, checkpoints_of
 from projections.folding import check_start, compacted, compacted_away, stream_owns_rows, time_in, time_of
 from projections.lineage import Deadline, Lineage
+from projections.nearest import Nearest
 from projections.points import Point
-
-if TYPE_CHECKING:
-    from eventlog.archive.checkpoints import Checkpoints, Index
 
 KEPT_FACTS_MAX = 200_000
 """Facts whose changes are kept for the next read, over all streams."""
@@ -103,8 +100,7 @@ class Histories:
         self._codecs: dict[str, Codec] = {}
         self._kept: OrderedDict[tuple[str, str], History] = OrderedDict()
         self._shared: set[str] = set()
-        self._checkpoints: dict[str, Checkpoints | None] = {}
-        self._topic_ids: dict[str, str] = {}
+        self._nearest = Nearest(settings)
 
     def close(self) -> None:
         with self._lock:
@@ -151,12 +147,11 @@ class Histories:
         raw = stream.encode()
         places = {(source.name, partition_of(raw, source.partitions)): source for source in projection.sources}
         limits = self._limits(projection, places, point, deadline)
-        began = self._begin(projection, places, point, limits)
+        log, _ = self._open(projection)
+        began = self._nearest.begin(projection, log, places, point, limits, (stream,))
         if not began.owned:
             return None
-        rows = MemoryRows(projection.model)
-        for key, columns in began.rows(stream):
-            rows.seed(key, columns)
+        rows = began.rows
         history = self._kept.pop((projection.model.name, stream), None) or History()
         for place, source in places.items():
             facts: list[Fact] = []
@@ -188,35 +183,6 @@ class Histories:
                 self._lineage.wait_whole(projection, source, partition, deadline)
         return found
 
-    def _begin(
-        self,
-        projection: Projection,
-        places: Collection[tuple[str, int]],
-        point: Point,
-        limits: Mapping[tuple[str, int], int],
-    ) -> Began:
-        """The nearest checkpoint before the point; the beginning of the log where there is none."""
-        log, _ = self._open(projection)
-        name = projection.model.name
-        if name not in self._checkpoints:
-            self._checkpoints[name] = checkpoints_of(projection, self._settings)
-        kept = self._checkpoints[name]
-        index = None if kept is None else self._index(kept, name)
-        if index is not None:
-            for topic in index.topics.keys() - self._topic_ids.keys():
-                self._topic_ids[topic] = log.topic_id(topic)
-            if all(self._topic_ids[topic] == known for topic, known in index.topics.items()):
-                return Began(base_of(index, places, point, limits), index.owned, kept, index)
-        return Began(Base(0, {place: [(0, None)] for place in places}))
-
-    def _index(self, kept: Checkpoints, name: str) -> Index | None:
-        """What checkpoints there are; where the object store is away, the log has everything they have."""
-        try:
-            return kept.index()
-        except ServiceAway:
-            self._checkpoints[name] = None
-            return None
-
     def _read_on(self, projection: Projection, stretch: Stretch, raw: bytes, history: History) -> Iterator[Fact]:
         """The stream's facts of a stretch that were not read before."""
         log, codec = self._open(projection)
@@ -241,12 +207,11 @@ class Histories:
 
     def _fold_all(self, projection: Projection, key: Key, point: Point, deadline: Deadline) -> MemoryRows:
         """All rows; where a key (or its first columns) is given, its own."""
-        rows = MemoryRows(projection.model)
+        log, _ = self._open(projection)
         places = {(source.name, p): source for source in projection.sources for p in range(source.partitions)}
         limits = self._limits(projection, places, point, deadline)
-        began = self._begin(projection, places, point, limits)
-        for found, columns in began.rows(*key[:1]):
-            rows.seed(found, columns)
+        began = self._nearest.begin(projection, log, places, point, limits, key[:1])
+        rows = began.rows
         for place, source in places.items():
             for begin, end in began.base.stretches[place]:
                 stretch = Stretch(source, place[1], begin, end)
@@ -300,25 +265,6 @@ class Stretch(NamedTuple):
     partition: int
     begin: int
     end: int | None
-
-
-class Began(NamedTuple):
-    """What a fold begins with."""
-
-    base: Base
-    owned: bool = True
-    """So far as is known, rows of a stream are changed by its own facts alone."""
-    kept: Checkpoints | None = None
-    found: Index | None = None
-
-    def rows(self, *first: Value) -> Iterator[tuple[Key, dict[str, Any]]]:
-        """Rows of the checkpoint, of one first column of the key or all."""
-        if self.kept is None or self.found is None or self.base.number == 0:
-            return
-        if first:
-            yield from self.kept.rows(self.found, self.base.number, first[0]).items()
-        else:
-            yield from self.kept.every_row(self.found, self.base.number)
 
 
 def _starting(changes: dict[Key, Change], wanted: Key) -> dict[Key, Change]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Message
 
+from eventlog.archive.indexes import Checkpoint, Damaged, Index, micros, place_name, progress_of
 from eventlog.codec import Codec
 from eventlog.collector import seldom_meanwhile
 from eventlog.envelope import Meta
@@ -31,22 +33,25 @@ from projections.marks import alone
 from projections.points import Point
 
 if TYPE_CHECKING:
-    from eventlog.archive.checkpoints import Checkpoint, Checkpoints, Index
+    from eventlog.archive.checkpoints import Checkpoints
+    from eventlog.archive.unpacked import Unpacked
 
 BATCH_RECORDS = 5_000
+
+log = logging.getLogger(__name__)
 
 OnCheckpoint = Callable[[int, int], None]
 """Told how many offsets have checkpoints, and how many there are."""
 
 
-def checkpoints_of(projection: Projection, settings: Settings) -> Checkpoints | None:
-    """Where the model's checkpoints are; None where there can be none."""
+def checkpoints_of(projection: Projection, settings: Settings, unpacked: Unpacked | None = None) -> Checkpoints | None:
+    """Where the model's checkpoints are; None where there can be none. Files that are read are kept in `unpacked`."""
     if not settings.s3 or find_spec("pyarrow") is None or find_spec("boto3") is None:
         return None
     from eventlog.archive.checkpoints import Checkpoints
     from eventlog.archive.objects import Objects
 
-    return Checkpoints(Objects(settings), projection.model, fold_of(projection))
+    return Checkpoints(Objects(settings), projection.model, fold_of(projection), unpacked)
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,9 @@ def checkpoint(
     """Make the checkpoints that the model lacks, one for every so many offsets; what follows the last one waits.
 
     Without a number of offsets it is the settings' `checkpoint_offsets`.
-    Checkpoints of other folds are removed, with `fresh` those of this one too. Of a compacted topic only what is
-    archived counts. Raises `NotFound`, `ServiceAway`, `HistoryGone` where records were compacted away before.
+    Where files of those that there are turn out to be damaged, or with `fresh`, all are made anew; those of other folds
+    are removed a day after their last run. Of a compacted topic only what is archived counts. Raises `NotFound`,
+    `ServiceAway`, `HistoryGone` where records were compacted away before, `Overtaken` by a run on another host.
     """
     settings = (settings or Settings()).required("kafka", "registry", "s3")
     if catalog is None:
@@ -94,14 +100,27 @@ def checkpoint(
     with (
         alone(settings, projection.model, "checkpoints"),
         Registry(settings.registry) as registry,
-        LogReader(settings, archived_first=compacted([projection])) as log,
+        LogReader(settings, archived_first=compacted([projection])) as facts,
     ):
-        kept.remove(others=True)
-        if fresh:
-            kept.remove(others=False)
+        kept.remove_others()
         codec = Codec(registry, catalog.message_types, catalog.upcasters)
         with seldom_meanwhile():
-            return Checkpointer(projection, codec, log, kept).run(every, on_progress)
+            return _run(lambda: Checkpointer(projection, codec, facts, kept), kept, every, on_progress, fresh=fresh)
+
+
+def _run(
+    begun: Callable[[], Checkpointer], kept: Checkpoints, every: int, on_progress: OnCheckpoint | None, *, fresh: bool
+) -> Checkpointed:
+    """One run; a second one, of all anew, where the first meets damage."""
+    # Asked for before the run: what another one has begun meanwhile is none of what is damaged.
+    generation = kept.generation()
+    if not fresh:
+        try:
+            return begun().run(every, on_progress)
+        except Damaged as damaged:
+            log.warning("%s; checkpoints begin anew", damaged)
+    kept.begin_anew(generation)
+    return begun().run(every, on_progress)
 
 
 class Checkpointer(Folding):
@@ -121,9 +140,9 @@ class Checkpointer(Folding):
     def run(self, every: int, on_progress: OnCheckpoint | None) -> Checkpointed:
         """Make what is missing, up to what is in the log now."""
         topics = {source.name: self._log.topic_id(source.name) for source in self._sources}
-        index = self._kept.index()
+        index = self._kept.taken_up()
         if index.topics not in ({}, topics):
-            self._kept.remove(others=False)  # of a log that is no more
+            self._kept.begin_anew(index.generation)  # those are of a log that is no more
             index = self._kept.index()
         ends = {
             (topic, partition): self._log.archived_end(topic, partition)
@@ -133,8 +152,6 @@ class Checkpointer(Folding):
         }
         made = rows = 0
         if index.checkpoints:
-            from eventlog.archive.checkpoints import progress_of
-
             self.at = progress_of(index.checkpoints[-1])
         self._seen_to = {place: self.at.get(place, 0) for place in self.places if place[0] in self._compacted}
         while (left := sum(ends.values()) - sum(self.at.values())) >= every:
@@ -145,8 +162,6 @@ class Checkpointer(Folding):
         return Checkpointed(self.model.name, made, len(index.checkpoints), sum(self.at.values()), rows, self.records)
 
     def _interval(self, index: Index, target: Progress, topics: dict[str, str]) -> Index:
-        from eventlog.archive.checkpoints import Checkpoint, place_name
-
         self._batches, self._seen = [], {}
         self.fold(target)
         for place in self._seen_to:
@@ -168,8 +183,6 @@ class Checkpointer(Folding):
         return self._kept.add(index, made, changed, topics, self._owned)
 
     def _projected(self, place: Place, messages: Sequence[Message]) -> Projected:
-        from eventlog.archive.checkpoints import micros
-
         if place in self._seen_to:
             for message in messages:
                 self._require_no_gap(place, message.offset() or 0)
@@ -230,8 +243,6 @@ def base_of(index: Index, places: Collection[Place], point: Point, limits: Mappi
     `limits` are the point's offsets, where it is a position. Facts go by their own times, which the log does not: a
     time may have facts anywhere after the checkpoint, but where their earliest is known to be later.
     """
-    from eventlog.archive.checkpoints import micros, place_name
-
     until = micros(point) if isinstance(point, datetime) else None
 
     def before(checkpoint: Checkpoint) -> bool:

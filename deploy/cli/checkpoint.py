@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.output import Json, print_json, say
+from deploy.cli.output import Json, print_error, print_json, say
 from deploy.cli.progress import ProgressBar
+from eventlog.errors import OnefactError, ServiceAway
+
+if TYPE_CHECKING:
+    from projections.checkpoints import Checkpointed
+
+FAILED, AWAY = 1, 3
+"""Exit codes: of one model or more there are none; nothing could be asked."""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,42 +36,54 @@ def checkpoint(
             help="Of the log between two checkpoints; 100,000 by default.",
         ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Remove those that there are, and make them anew.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Give up those that there are, and make all anew.")] = False,
     as_json: Json = False,
 ) -> None:
     """Keep read models as they were in the archive, at intervals: reads as of a point begin at the nearest one.
 
-    Goes on where the last run ended; an archiver runs it every hour. No store is asked.
+    Goes on where the last run ended; an archiver runs it every hour. No store is asked. What goes wrong with one model
+    is said, and keeps no other from having its own.
 
     Example: onefact checkpoint portfolio
     """
-    from projections.checkpoints import checkpoint as run
+    from eventlog.settings import Settings
     from projections.folding import HistoryGone
 
-    found = []
-    for model in models or _every_model():
+    Settings().required("kafka", "registry", "s3")
+    wanted = models or _every_model()
+    documents: list[dict[str, Any]] = []
+    failed: list[OnefactError] = []
+    for model in wanted:
         try:
-            with ProgressBar(quiet=as_json) as bar:
-                result = run(
-                    model,
-                    every=every,
-                    fresh=fresh,
-                    on_progress=lambda done, total: bar.count("folding", done, total),
-                )
-        except HistoryGone as gone:
-            if models:
+            result = _made(model, every, fresh=fresh, quiet=as_json)
+        except OnefactError as error:
+            if models and len(wanted) == 1:
                 raise
-            if not as_json:
-                say(f"none of {model}: {gone}")  # others have a past
+            if isinstance(error, HistoryGone) and not models:
+                if not as_json:
+                    say(f"none of {model}: {error}")  # others have a past
+                continue
+            failed.append(error)
+            documents.append({"model": model, "error": str(error)})
+            print_error(f"{model}: {error}", as_json=False)
             continue
-        found.append(result)
+        documents.append(asdict(result))
         if not as_json:
             say(
                 f"{result.model}: {result.made:,} checkpoints made, {result.checkpoints:,} in all; the newest stands "
                 f"behind {result.offsets:,} offsets"
             )
     if as_json:
-        print_json([asdict(each) for each in found])
+        print_json(documents)
+    if failed:
+        raise typer.Exit(AWAY if all(isinstance(error, ServiceAway) for error in failed) else FAILED)
+
+
+def _made(model: str, every: int | None, *, fresh: bool, quiet: bool) -> Checkpointed:
+    from projections.checkpoints import checkpoint as run
+
+    with ProgressBar(quiet=quiet) as bar:
+        return run(model, every=every, fresh=fresh, on_progress=lambda done, total: bar.count("folding", done, total))
 
 
 def _every_model() -> list[str]:

@@ -19,6 +19,8 @@ REGION = "us-east-1"
 TIMEOUT_S = 20
 ATTEMPTS = 6
 """Of one request that was answered 429 or 5xx, or not at all; with growing pauses."""
+TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
+"""What a store says where a key must not be there and is, or is being written."""
 
 StorageClass = Literal["STANDARD", "STANDARD_IA", "GLACIER", "DEEP_ARCHIVE"]
 ArchiveClass = Literal["GLACIER", "DEEP_ARCHIVE", "SIMULATED"]
@@ -156,6 +158,27 @@ class Objects:
     def put(self, key: str, data: bytes | memoryview, storage_class: StorageClass = "STANDARD") -> None:
         """Write an object whole, or raise; the store checks a checksum of what it got."""
         self._ask("put_object", Key=key, Body=bytes(data), StorageClass=storage_class, ChecksumAlgorithm="CRC32")
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Write an object that must not be there yet; whether it is this one's. Of several at a time one is told so."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._client.put_object(
+                Bucket=self.address.bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumAlgorithm="CRC32"
+            )
+        except ClientError as error:
+            if error.response["Error"].get("Code") not in TAKEN:
+                raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
+        except (BotoCoreError, OSError) as error:
+            raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
+        else:
+            return True
+        try:
+            # A first attempt may have been done without an answer.
+            return self.get(key) == data
+        except NotFound:
+            return False
 
     def put_file(self, key: str, path: Path, storage_class: StorageClass = "STANDARD") -> None:
         """The same from a file, of any size, in parts."""

@@ -106,3 +106,23 @@ def test_what_kafka_has_compacted_is_read_from_the_archive(prices: tuple[Archive
                     assert reader.read("quoted_prices", "BBB", as_of=position) == at(number, "BBB")
                 whole = reader.read("quoted_prices", as_of=START + timedelta(minutes=number))
                 assert sorted(row["symbol"] for row in whole) == [s for s in SYMBOLS if at(number, s)]
+
+
+def test_where_files_of_checkpoints_are_gone_the_archive_is_read_and_the_next_run_begins_anew(
+    prices: tuple[Archive, Catalog], caplog: pytest.LogCaptureFixture
+) -> None:
+    archive, catalog = prices
+    made = checkpoint("quoted_prices", archive.settings, every=20, catalog=catalog).made
+    assert checkpoint("quoted_prices", archive.settings, every=20, catalog=catalog).made == 0
+    for key, _ in list(archive.objects.keys("archive/models/quoted_prices/")):
+        if key.endswith(".parquet"):
+            archive.objects.delete(key)
+    with Reader(archive.settings, catalog=catalog) as reader:
+        assert reader.read("quoted_prices", "AAA", as_of=START + timedelta(minutes=88)) == at(88, "AAA")
+    assert "folded from the log" in caplog.text
+    again = checkpoint("quoted_prices", archive.settings, every=20, catalog=catalog)
+    assert (again.made, again.checkpoints) == (made, made)
+    caplog.clear()
+    with Reader(archive.settings, catalog=catalog) as reader:
+        assert reader.read("quoted_prices", "AAA", as_of=START + timedelta(minutes=88)) == at(88, "AAA")
+    assert not [record for record in caplog.records if record.name.startswith("projections")]

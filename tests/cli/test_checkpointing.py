@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import secrets
 import signal
+import sys
 from pathlib import Path
 
 import psutil
+import pytest
+from structlog.testing import capture_logs
 
+from deploy.checkpointing import Checkpointing
 from eventlog.discovery import catalog
 from eventlog.reader import LogReader
 from eventlog.settings import Settings
 from projections.checkpoints import checkpoints_of
 from projections.finding import projection_of
+from projections.marks import alone
 from tests.backing import Backing
 from tests.cli.conftest import Onefact
 from tests.runtime.harness import Workers, wait_until
@@ -49,6 +54,40 @@ def test_an_archiver_has_checkpoints_made(
         assert not last.is_running() or last.status() == psutil.STATUS_ZOMBIE
     finally:
         workers.stop()
+
+
+def test_what_is_wrong_with_one_model_leaves_the_others_their_checkpoints(
+    onefact: Onefact, backing: Backing, settings: Settings
+) -> None:
+    own = settings.model_copy(update={"s3": f"{settings.s3.rpartition('/')[0]}/cli-{secrets.token_hex(4)}"})
+    first, *others = (projection.model for projection in catalog().projections)
+    with alone(settings, first, "checkpoints"):
+        done = onefact("checkpoint", "--json", "--every", "1000000", ONEFACT_S3=own.s3)
+    held = f"another checkpoints of {first.name} runs; wait for it"
+    assert done.code == 1, done.err
+    assert f"error: {first.name}: {held}" in done.err
+    failed, *rest = done.json()
+    assert failed == {"model": first.name, "error": held}
+    assert len(rest) > len(others) / 2, "but those that have no past"
+    assert not [each for each in rest if "error" in each]
+    one = onefact("checkpoint", first.name, "--every", "1000000", ONEFACT_S3=own.s3)
+    assert (one.code, one.err.count("error")) == (0, 0), one.err
+
+
+def test_a_run_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = tmp_path / "ran"
+    started = Checkpointing(0.05)
+    with capture_logs() as said:
+        monkeypatch.setattr("deploy.checkpointing.COMMAND", (str(tmp_path / "no-program"),))
+        started.start()
+        try:
+            wait_until(lambda: bool(said), WAIT_S, "it is said", lambda: "")
+            monkeypatch.setattr("deploy.checkpointing.COMMAND", (sys.executable, "-c", f"open({str(ran)!r}, 'w')"))
+            wait_until(ran.exists, WAIT_S, "another run", lambda: str(said))
+        finally:
+            started.stop()
+    assert said[0]["event"] == "no checkpoints"
+    assert "no-program" in said[0]["error"]
 
 
 def runs_of(workers: Workers) -> list[psutil.Process]:

@@ -14,61 +14,27 @@ from typing import Any
 import msgspec
 import pytest
 
-from eventlog.archive.checkpoints import Damaged, chain
+from eventlog.archive.checkpoints import OTHERS_KEPT_S, chain
 from eventlog.digest import canonical
 from eventlog.envelope import Meta, Record
 from eventlog.errors import ServiceAway
-from eventlog.memory import MemoryRows
 from eventlog.operations import Add, Operation
 from eventlog.partition import partition_of
 from eventlog.position import Position
-from eventlog.reader import to_record
 from eventlog.roles import Projection
-from eventlog.steps import ProjectStep
 from projections import Reader
-from projections import asof as asof_module
-from projections.checkpoints import Checkpointed, checkpoint, checkpoints_of
+from projections.checkpoints import checkpoints_of
 from projections.fingerprint import FOLDING_DIGEST, fold_of, folding_digest
-from projections.folding import HistoryGone, time_of
+from projections.folding import HistoryGone
+from tests.projections.counted import FACTS, SHOPS, START, counted, folded, made
 from tests.projections.kinds import ITEMS, KINDS, LAST, SHELF, STOCK
 from tests.projections.shop import EVENTS, GIFTS, JOURNAL, Counted
 from tests.projections.world import MemoryLog, MemoryObjects, World
 
-START = datetime.fromisoformat("2026-03-01T09:00:00+00:00")
-SHOPS = [f"s{number}" for number in range(9)]
-FACTS = 400
-
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Facts a minute apart; one in twenty has a time of up to an hour before, one in twenty is ahead."""
-    made = World(tmp_path, KINDS)
-    made.patch(monkeypatch)
-    # One file for a few rows, so that there are several in a checkpoint.
-    monkeypatch.setattr("eventlog.archive.checkpoints.BUCKET_ROWS", 20)
-    rng = random.Random(20)
-    for number in range(FACTS):
-        back = rng.choice((rng.randrange(60), -100)) if rng.random() < 0.1 else 0
-        fact = Counted(shop=rng.choice(SHOPS), item=rng.choice("abcdef"), quantity=Decimal(rng.randrange(-8, 20)) / 4)
-        made.append(EVENTS, fact, START + timedelta(minutes=number - back))
-    return made
-
-
-def folded(world: World, projection: Projection, point: datetime | Position) -> list[bytes]:
-    """An independent fold, record by record from the beginning."""
-    rows = MemoryRows(projection.model)
-    for partition in range(EVENTS.partitions):
-        step = ProjectStep(projection, EVENTS, world.codec)
-        for place, messages, _ in MemoryLog(world.records).batches({(EVENTS.name, partition): (0, 10**9)}):
-            for message in messages:
-                if isinstance(point, Position):
-                    held = message.offset() < point.offsets.get(place, 0)
-                else:
-                    time = time_of(message)
-                    held = time is not None and time <= point
-                if held:
-                    rows.apply(step.run([to_record(message)]).changes)
-    return sorted(map(canonical, rows.scan()))
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return counted(tmp_path, monkeypatch)
 
 
 def points(world: World, count: int) -> Iterator[datetime | Position]:
@@ -79,10 +45,6 @@ def points(world: World, count: int) -> Iterator[datetime | Position]:
         yield START + timedelta(minutes=rng.randrange(-5, FACTS + 5), microseconds=rng.choice((-1, 0, 1)))
         ends = {place: rng.randrange(len(records) + 1) for place, records in world.records.items()}
         yield Position({place: offset for place, offset in ends.items() if offset})
-
-
-def made(world: World, projection: Projection, every: int = 41, **options: Any) -> Checkpointed:
-    return checkpoint(projection.model.name, world.settings, every=every, catalog=world.catalog, **options)
 
 
 @pytest.mark.parametrize("projection", KINDS.projections, ids=lambda p: p.model.name)
@@ -160,7 +122,11 @@ def test_another_fold_has_none_of_its_own(world: World) -> None:
     made(world, other)
     kept = checkpoints_of(ITEMS, world.settings)
     assert kept is not None
-    assert kept.index().checkpoints == [], "those of the fold before are gone"
+    assert kept.index().checkpoints, "those of the fold before may still be used"
+    world.objects.age(OTHERS_KEPT_S + 1)
+    made(world, other)
+    assert kept.index().checkpoints == [], "nobody has made any for a day"
+    assert not [name for name in world.objects.kept if fold_of(ITEMS) in name]
 
 
 def test_of_another_log_none_is_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,29 +152,6 @@ def test_where_the_object_store_is_away_the_log_is_read(world: World, monkeypatc
         assert sorted(map(canonical, reader.read("shop_shelf", as_of=point))) == folded(world, SHELF, point)
 
 
-def test_a_file_that_was_altered_or_is_gone_is_named(world: World) -> None:
-    made(world, STOCK)
-    names = [name for name in world.objects.kept if name.endswith(".parquet")]
-    point = START + timedelta(minutes=FACTS)
-    for name in names:
-        world.objects.kept[name] += b"x"
-    with (
-        Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader,
-        pytest.raises(Damaged, match=r"was altered; `onefact checkpoint shop_stock --fresh`"),
-    ):
-        reader.read("shop_stock", as_of=point)
-    for name in names:
-        del world.objects.kept[name]
-    with (
-        Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader,
-        pytest.raises(Damaged, match="lacks the file"),
-    ):
-        reader.read("shop_stock", "s3", as_of=point)
-    made(world, STOCK, fresh=True)
-    with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
-        assert sorted(map(canonical, reader.read("shop_stock", as_of=point))) == folded(world, STOCK, point)
-
-
 def test_a_row_is_written_as_often_as_its_checkpoints_number_has_digits(world: World) -> None:
     assert [list(chain(number)) for number in (1, 6, 7, 8)] == [[1], [6, 4], [7, 6, 4], [8]]
     result = made(world, JOURNAL, every=9)
@@ -228,7 +171,7 @@ def test_of_a_compacted_topic_only_what_has_no_gaps_is_kept(world: World) -> Non
         world.records[place] = [replaced(record, record.offset + 2 * (record.offset > 30)) for record in records]
     with pytest.raises(HistoryGone, match="compacted away"):
         made(world, projection, fresh=True)
-    assert asof_module.checkpoints_of(LAST, world.settings.model_copy(update={"s3": ""})) is None
+    assert checkpoints_of(LAST, world.settings.model_copy(update={"s3": ""})) is None
 
 
 def replaced(record: Record, offset: int) -> Record:

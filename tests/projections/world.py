@@ -116,12 +116,20 @@ class MemoryObjects:
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
+        self.ages_s: dict[str, float] = {}
+        """Of those that were not just written."""
 
     def have_bucket(self) -> None:
         pass
 
     def put(self, key: str, data: bytes) -> None:
         self.kept[key] = bytes(data)
+        self.ages_s.pop(key, None)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        if key not in self.kept:
+            self.put(key, data)
+        return self.kept[key] == data
 
     def get(self, key: str) -> bytes:
         if key not in self.kept:
@@ -133,6 +141,13 @@ class MemoryObjects:
 
     def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
         yield from [(key, len(data)) for key, data in self.kept.items() if key.startswith(prefix)]
+
+    def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
+        yield from [(key, self.ages_s.get(key, 0.0)) for key, _ in self.keys(prefix)]
+
+    def age(self, seconds: float) -> None:
+        """Let so much time go by."""
+        self.ages_s = {key: self.ages_s.get(key, 0.0) + seconds for key in self.kept}
 
 
 class World:

@@ -220,6 +220,7 @@ CAMPAIGN: Mapping[str, Operation] = {
 def install_points() -> None:
     """Name what is done, before and after."""
     around(Objects, "put", "before put", "after put")
+    around(Objects, "put_new", "before put_new", "after put_new")
     around(Objects, "put_file", "before put_file", "after put_file")
     around(Objects, "copy", "before copy", "after copy")
     around(Objects, "delete", "before delete", "after delete")

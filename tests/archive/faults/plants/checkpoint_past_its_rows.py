@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventlog.archive.checkpoints import Index
+from eventlog.archive.indexes import Index
 from projections.checkpoints import Checkpointer
 from tests.archive.faults.plants._edit import edit
 
