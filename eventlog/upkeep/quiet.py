@@ -12,7 +12,7 @@ from eventlog.archive.cuts import Cut, Ends, write_cut
 from eventlog.archive.objects import Objects
 from eventlog.archive.table import NoTable, Table
 from eventlog.errors import ServiceAway
-from eventlog.reader import LogReader
+from eventlog.reader import COUNTED_MAX, LogReader
 from eventlog.settings import Settings
 from eventlog.topics import COMPACTION_LAG_S
 
@@ -103,12 +103,15 @@ def archived_to(objects: Objects, ends: Ends, tables: Mapping[str, Table] | None
     for topic, partition in ends:
         partitions.setdefault(topic, []).append(partition)
     reached: dict[tuple[str, int], int] = {}
-    for topic, numbers in partitions.items():
+    # The longest first: where one is far behind, the others need not be asked, again and again until it is not.
+    for topic, numbers in sorted(partitions.items(), key=lambda each: -max(ends[each[0], n] for n in each[1])):
         table = tables[topic] if tables else Table(objects, topic)
         try:
             found = table.next_offsets(numbers)
         except NoTable:
             continue
+        if any(ends[topic, partition] - offset > COUNTED_MAX for partition, offset in found.items()):
+            return False
         reached |= {(topic, partition): offset for partition, offset in found.items()}
     behind = {place: end for place, end in ends.items() if reached.get(place, 0) < end}
     with LogReader(objects.settings) as log:
