@@ -90,7 +90,7 @@ class LogReader:
         self._settings = settings
         self._archived_first = frozenset(archived_first)
         self._past = cache(past or partial(past_of, settings))
-        self._archived_ids: dict[str, bool] = {}
+        self._archived_topics: set[str] = set()
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.kafka,
@@ -140,12 +140,15 @@ class LogReader:
         return there[1] if there is not None and there[0] == 0 else 0
 
     def _archive(self, topic: str) -> Past | None:
-        """The archive, where there is one of this very topic."""
+        """The archive, where there is one of this very topic; where there is none, there may be one the next time."""
         if (past := self._past()) is None:
             return None
-        if topic not in self._archived_ids:
-            self._archived_ids[topic] = past.topic_id(topic) == self.topic_id(topic)
-        return past if self._archived_ids[topic] else None
+        if topic not in self._archived_topics:
+            archived = past.topic_id(topic)
+            if archived is None or archived != self.topic_id(topic):
+                return None
+            self._archived_topics.add(topic)
+        return past
 
     def log_bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset that Kafka itself has, and the offset after the last stable one."""
