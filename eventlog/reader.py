@@ -120,12 +120,16 @@ class LogReader:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset kept, be it in an archive that reaches up to the log, and the offset after the last stable."""
+        return self.kept(topic, partition)[-1]
+
+    def kept(self, topic: str, partition: int) -> list[tuple[int, int]]:
+        """Ranges that archive and log have, in order: one, but where the archive ends before the log begins."""
         low, high = self.log_bounds(topic, partition)
-        if low > 0 and (past := self._archive(topic)) is not None:
-            archived = past.bounds(topic, partition)
-            if archived is not None and archived[0] < low <= archived[1]:
-                low = archived[0]
-        return low, high
+        past = self._archive(topic) if low > 0 else None
+        there = None if past is None else past.bounds(topic, partition)
+        if there is None or there[0] >= low:
+            return [(low, high)]
+        return [(there[0], high)] if low <= there[1] else [there, (low, high)]
 
     def require_kept(self, topic: str, partition: int, offset: int) -> None:
         """Raises `Hole` where log and archive together begin after an offset."""
