@@ -26,6 +26,8 @@ __all__ = ["ROOT", "TIERS", "Look", "NoTable", "Segment", "Table", "Tier"]
 
 PARTITIONED_BY = ["partition", "tier"]
 CHECKPOINT_EVERY = 50
+COMMITS_KEPT = "interval 30 days"
+"""So long commits stay that a checkpoint of the table has made needless for readers: they say what was replaced."""
 HISTORY_READ = 16
 """Commits at first, and then four times as many."""
 
@@ -80,7 +82,8 @@ class Table:
                     description=f"Records of the topic {self.topic}, as Kafka had them",
                     configuration={
                         "delta.checkpointInterval": str(CHECKPOINT_EVERY),
-                        "delta.enableExpiredLogCleanup": "false",
+                        "delta.logRetentionDuration": COMMITS_KEPT,
+                        "delta.enableExpiredLogCleanup": "false",  # `drop_commits` does, after what they say was used
                     },
                     storage_options=self._objects.address.options(),
                 )
@@ -243,9 +246,23 @@ class Table:
         count = HISTORY_READ
         with self._lock, _Errors(self):
             table = self._refreshed()
-            while wanted((found := table.history(count))[-1]) and len(found) == count:
+            while True:
+                version = table.version()
+                found = table.history(count)
+                if self._refreshed().version() != version:
+                    continue  # they are numbered back from the version, and one came meanwhile
+                if len(found) < count or not wanted(found[-1]):
+                    break
                 count *= 4
         return [commit for commit in found if wanted(commit)]
+
+    def drop_commits(self) -> None:
+        """Remove commits older than `COMMITS_KEPT` that a checkpoint of the table stands for.
+
+        What they said was replaced, or rewound, nobody can be told any more.
+        """
+        with self._lock, _Errors(self):
+            self._refreshed().cleanup_metadata()
 
     def _commit(self, table: DeltaTable, changes: Sequence[Any], properties: Any) -> None:
         with _Errors(self):
