@@ -90,7 +90,7 @@ class LogReader:
         self._settings = settings
         self._archived_first = frozenset(archived_first)
         self._past = cache(past or partial(past_of, settings))
-        self._archived_ids: dict[str, bool] = {}
+        self._archived_topics: set[str] = set()
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.kafka,
@@ -120,12 +120,17 @@ class LogReader:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset kept, be it in an archive that reaches up to the log, and the offset after the last stable."""
+        return self.kept(topic, partition)[-1]
+
+    def kept(self, topic: str, partition: int) -> list[tuple[int, int]]:
+        """Ranges that archive and log have, in order: one, but where something is in neither."""
         low, high = self.log_bounds(topic, partition)
-        if low > 0 and (past := self._archive(topic)) is not None:
-            archived = past.bounds(topic, partition)
-            if archived is not None and archived[0] < low <= archived[1]:
-                low = archived[0]
-        return low, high
+        past = self._archive(topic) if low > 0 else None
+        spans = [] if past is None else past.spans(topic, partition)
+        found = [(begin, min(end, low)) for begin, end in spans if begin < low]
+        if found and found[-1][1] == low:
+            low = found.pop()[0]
+        return [*found, (low, high)]
 
     def require_kept(self, topic: str, partition: int, offset: int) -> None:
         """Raises `Hole` where log and archive together begin after an offset."""
@@ -135,10 +140,8 @@ class LogReader:
 
     def kept_from(self, topic: str, partition: int, offset: int) -> int:
         """First offset from this one on that archive or log may have."""
-        low = max(offset, self.log_bounds(topic, partition)[0])
-        past = self._archive(topic) if offset < low else None
-        archived = [] if past is None else past.segments(topic, partition)
-        return min([low, *(max(offset, segment.begin) for segment in archived if segment.end > offset)])
+        later = (max(begin, offset) for begin, end in self.kept(topic, partition) if offset < end)
+        return next(later, offset)
 
     def archived_end(self, topic: str, partition: int) -> int:
         """Offset up to which the archive has the topic from its beginning; 0 where it has not."""
@@ -147,12 +150,15 @@ class LogReader:
         return there[1] if there is not None and there[0] == 0 else 0
 
     def _archive(self, topic: str) -> Past | None:
-        """The archive, where there is one of this very topic."""
+        """The archive, where there is one of this very topic; where there is none, there may be one the next time."""
         if (past := self._past()) is None:
             return None
-        if topic not in self._archived_ids:
-            self._archived_ids[topic] = past.topic_id(topic) == self.topic_id(topic)
-        return past if self._archived_ids[topic] else None
+        if topic not in self._archived_topics:
+            archived = past.topic_id(topic)
+            if archived is None or archived != self.topic_id(topic):
+                return None
+            self._archived_topics.add(topic)
+        return past
 
     def log_bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset that Kafka itself has, and the offset after the last stable one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -22,17 +22,27 @@ from eventlog.topics import Domain, Topic
 from schemas.archive import MOVES
 
 
-def facts_of(stream: str, domains: Iterable[Domain], settings: Settings, *, everything: bool) -> list[dict[str, Any]]:
+def facts_of(
+    stream: str,
+    domains: Iterable[Domain],
+    settings: Settings,
+    *,
+    everything: bool,
+    on_gone: Callable[[str], None] = lambda _: None,
+) -> list[dict[str, Any]]:
     """The stream's events, oldest first; with `everything` its refusals and enriched facts among them.
 
-    Facts of one topic stay in the log's order; those of several are merged by the time they were written.
+    Facts of one topic stay in the log's order; those of several are merged by the time they were written. Where
+    nobody has the oldest ones any more, and of a topic with a retention those in between, `on_gone` is told which.
+
+    Raises `Hole` where the archive ends before the log of a topic without a retention begins.
     """
     settings.required("kafka", "registry")
     domains = list(domains)
     topics = [topic for domain in domains for topic in _topics(domain, everything=everything)]
     by_name = {topic.name: topic for topic in topics}
     with LogReader(settings, archived_first=[topic.name for topic in topics if topic.compacted]) as reader:
-        read = [list(_once(_records(reader, topic, stream.encode()), topic)) for topic in topics]
+        read = [list(_once(_records(reader, topic, stream.encode(), on_gone), topic)) for topic in topics]
     merged = heapq.merge(*read, key=lambda record: record.timestamp)
     with Registry(settings.registry) as registry:
         upcasters = [upcaster for domain in domains for upcaster in domain.upcasters]
@@ -52,15 +62,23 @@ def _topics(domain: Domain, *, everything: bool) -> Iterator[Topic]:
     yield from domain.facts
 
 
-def _records(reader: LogReader, topic: Topic, key: bytes) -> Iterator[Record]:
+def _records(reader: LogReader, topic: Topic, key: bytes, on_gone: Callable[[str], None]) -> Iterator[Record]:
     if not reader.partitions(topic.name):
         return
     partition = partition_of(key, topic.partitions)
-    begin, end = reader.bounds(topic.name, partition)
-    for _, messages, _ in reader.batches({(topic.name, partition): (begin, end)}):
-        for message in messages:
-            if message.key() == key:
-                yield to_record(message)
+    kept = reader.kept(topic.name, partition)
+    if topic.retention is None:
+        kept = [(kept[0][0], kept[-1][1])]  # nothing in between may be gone: reading it raises
+    before = 0
+    for begin, end in kept:
+        if before < begin:
+            place = f"{topic.name}:{partition}"
+            on_gone(f"{place}: offsets {before} to {begin - 1} are gone, neither the log nor an archive has them")
+        for _, messages, _ in reader.batches({(topic.name, partition): (begin, end)}):
+            for message in messages:
+                if message.key() == key:
+                    yield to_record(message)
+        before = end
 
 
 def _once(records: Iterator[Record], topic: Topic) -> Iterator[Record]:

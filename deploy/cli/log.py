@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli.output import Json, print_json, print_table
+from deploy.cli.output import Json, print_json, print_note, print_table
 from eventlog.errors import BadInput, NotFound
 
 
@@ -25,7 +25,9 @@ def history(
     everything: Annotated[bool, typer.Option("--all", help="Refusals and enriched facts too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a stream's facts in order, read from the log. Exit code 1 where there are none.
+    """Show a stream's facts in order. Exit code 1 where there are none, or some are missing between archive and log.
+
+    Facts that were let go because they are old are not shown; that they are gone is said on stderr.
 
     Example: onefact history p1 --json
     """
@@ -35,7 +37,7 @@ def history(
     from producers import declared_domains
 
     domains = [find_domain(domain)] if domain else list(declared_domains())
-    facts = facts_of(stream, domains, Settings(), everything=everything)
+    facts = facts_of(stream, domains, Settings(), everything=everything, on_gone=print_note)
     if not facts:
         raise NotFound(f"there is no fact of a stream {stream!r}" + (f" in {domain}" if domain else ""))
     if as_json:

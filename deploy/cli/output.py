@@ -47,6 +47,11 @@ def print_json(value: Any, file: TextIO | None = None) -> None:
     file.flush()
 
 
+def print_note(message: str) -> None:
+    """Print on stderr what is to be known of what stdout has."""
+    sys.stderr.write(f"note: {visible(message, LINE_END)}\n")
+
+
 def print_error(message: str, *, as_json: bool) -> None:
     """Print an error on stderr; with `as_json` as a document on stdout too."""
     sys.stderr.write(f"error: {visible(message, LINE_END)}\n")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eventlog.archive.table import Segment
+    from eventlog.archive.segments import Segment
 
 
 def add(segment: Segment, *, data_change: bool) -> Any:

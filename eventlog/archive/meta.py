@@ -29,9 +29,10 @@ class Schemas:
         """Archive those that are not yet there; an id that nobody knows is a dead letter's, and stays unknown."""
         with self._lock:
             for schema_id in sorted(set(ids) - self._kept):
-                if (text := self._look_up(schema_id)) is not None:
-                    self._objects.have_bucket()
-                    self._objects.put(f"{ROOT}/schemas/{schema_id}.avsc", text.encode())
+                if (text := self._look_up(schema_id)) is None:
+                    continue  # asked again for the next record that names it: a registry may come to know it
+                self._objects.have_bucket()
+                self._objects.put(f"{ROOT}/schemas/{schema_id}.avsc", text.encode())
                 self._kept.add(schema_id)
 
 

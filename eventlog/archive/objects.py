@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -29,8 +30,19 @@ Speed = Literal["Expedited", "Standard", "Bulk"]
 SPEEDS: tuple[Speed, ...] = get_args(Speed)
 
 
+LIBRARIES = ("boto3", "deltalake", "pyarrow")
+"""Of the extra `archive`, what takes part in reading and writing it."""
+
+
 class ExtraMissing(OnefactError):
     """The libraries of the archive are not installed."""
+
+
+def require_extra(*more: str) -> None:
+    """Raise `ExtraMissing` where a library of the archive's is not installed, or one of `more`."""
+    if missing := [name for name in (*LIBRARIES, *more) if find_spec(name) is None]:
+        told = f"the archive's libraries are missing ({', '.join(missing)}): pip install 'onefact[archive]'"
+        raise ExtraMissing(told)
 
 
 class Frozen(OnefactError):
@@ -88,11 +100,9 @@ class Address:
 @lru_cache(maxsize=16)
 def _client_of(address: Address, process: int) -> Any:  # noqa: ARG001 - connections are not shared with a fork
     """Used from any thread; made once, because that takes as long as some dozens of requests."""
-    try:
-        import boto3
-        from botocore.config import Config
-    except ImportError:
-        raise ExtraMissing("the archive's libraries are missing: pip install 'onefact[archive]'") from None
+    import boto3
+    from botocore.config import Config
+
     config = Config(
         connect_timeout=TIMEOUT_S,
         read_timeout=TIMEOUT_S,
@@ -111,9 +121,13 @@ def _client_of(address: Address, process: int) -> Any:  # noqa: ARG001 - connect
 
 
 class Objects:
-    """One bucket; used from any thread. Raises `ServiceAway` when the store does not answer, or not in order."""
+    """One bucket; used from any thread. Raises `ServiceAway` when the store does not answer, or not in order.
+
+    It cannot be had without the archive's libraries: `ExtraMissing`.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        require_extra()
         self.settings = settings
         self.address = Address.parse(settings.required("s3").s3)
         self._made = threading.Lock()

@@ -2,7 +2,8 @@
 
 A file is named by the range of offsets that it covers and by its digest, so both are committed with it. The position of
 a partition is the table's application transaction of that partition, in the same commit as the file: it is exactly
-once, and of two archivers that began at the same position one is refused.
+once, and of two archivers that began at the same position one is refused. Where a partition begins is another one: the
+oldest file can tell where it begins, and not that it is the oldest.
 """
 
 from __future__ import annotations
@@ -11,62 +12,27 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventlog.archive import actions, rows
-from eventlog.archive.objects import ExtraMissing, Objects
+from eventlog.archive.objects import Objects
+from eventlog.archive.segments import ROOT, TIERS, Segment, Tier, row_of, segment_of
 from eventlog.errors import Fenced, OnefactError, ServiceAway
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-ROOT = "archive/log"
+__all__ = ["ROOT", "TIERS", "Look", "NoTable", "Segment", "Table", "Tier"]
+
 PARTITIONED_BY = ["partition", "tier"]
 CHECKPOINT_EVERY = 50
+COMMITS_KEPT = "interval 30 days"
+"""So long commits stay that a checkpoint of the table has made needless for readers: they say what was replaced."""
 HISTORY_READ = 16
 """Commits at first, and then four times as many."""
 
-Tier = Literal["warm", "cold", "frozen"]
-TIERS: tuple[Tier, ...] = get_args(Tier)
-_PATH = re.compile(
-    r"(?P<tier>warm|cold|frozen)/(?P<partition>\d+)/(?P<begin>\d+)-(?P<end>\d+)-(?P<digest>[0-9a-f]{64})\.parquet"
-)
-
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """The library's errors are trees for a terminal."""
-
-
-@dataclass(frozen=True, order=True)
-class Segment:
-    """A file: what one partition's log holds from offset `begin` to before `end`."""
-
-    topic: str
-    partition: int
-    begin: int
-    end: int
-    tier: Tier
-    digest: str
-    size: int
-    """In bytes."""
-    records: int
-    written_ms: int
-    """When the youngest of its records was archived first; moves between tiers do not change it."""
-
-    @property
-    def path(self) -> str:
-        """Below the table."""
-        return f"{self.tier}/{self.partition}/{self.begin:020d}-{self.end:020d}-{self.digest}.parquet"
-
-    @property
-    def key(self) -> str:
-        """In the bucket."""
-        return f"{ROOT}/{self.topic}/{self.path}"
-
-    @property
-    def span(self) -> str:
-        """The range in words."""
-        return f"{self.topic}:{self.partition} offsets {self.begin} to {self.end - 1}"
 
 
 class Look(NamedTuple):
@@ -75,6 +41,8 @@ class Look(NamedTuple):
     segments: list[Segment]
     position: int | None
     """The offset after what is archived; None where nothing is."""
+    begin: int | None = None
+    """Where it was committed to begin; None where nothing is, or the table was begun before that was committed."""
 
 
 class NoTable(OnefactError):
@@ -114,7 +82,8 @@ class Table:
                     description=f"Records of the topic {self.topic}, as Kafka had them",
                     configuration={
                         "delta.checkpointInterval": str(CHECKPOINT_EVERY),
-                        "delta.enableExpiredLogCleanup": "false",
+                        "delta.logRetentionDuration": COMMITS_KEPT,
+                        "delta.enableExpiredLogCleanup": "false",  # `drop_commits` does, after what they say was used
                     },
                     storage_options=self._objects.address.options(),
                 )
@@ -135,7 +104,10 @@ class Table:
             files: dict[int, list[Segment]] = {partition: [] for partition in partitions}
             for segment in self._segments(table):
                 files.setdefault(segment.partition, []).append(segment)
-            return {number: Look(its, self._position(table, number)) for number, its in sorted(files.items())}
+            return {
+                number: Look(its, self._position(table, number), self._transaction(table, self._begin_app(number)))
+                for number, its in sorted(files.items())
+            }
 
     def _segments(self, table: DeltaTable) -> list[Segment]:
         import pyarrow as pa
@@ -144,7 +116,7 @@ class Table:
             found = pa.table(table.get_add_actions(flatten=True)).select(
                 ["path", "size_bytes", "modification_time", "num_records"]
             )
-        return sorted(_segment(self.topic, *row.values()) for row in found.to_pylist())
+        return sorted(segment_of(self.topic, *row.values()) for row in found.to_pylist())
 
     def next_offset(self, partition: int) -> int | None:
         """The offset after what is archived; None where nothing is."""
@@ -169,8 +141,10 @@ class Table:
             table = self._refreshed()
             if self._position(table, segment.partition) != expected:
                 raise Fenced(f"{self.topic}:{segment.partition} was archived on by another one")
-            after = Transaction(self._app(segment.partition), segment.end, segment.written_ms)
-            self._commit(table, [actions.add(segment, data_change=True)], CommitProperties(app_transactions=[after]))
+            after = [Transaction(self._app(segment.partition), segment.end, segment.written_ms)]
+            if expected is None:
+                after.append(Transaction(self._begin_app(segment.partition), segment.begin, segment.written_ms))
+            self._commit(table, [actions.add(segment, data_change=True)], CommitProperties(app_transactions=after))
 
     def replace(self, old: Sequence[Segment], new: Sequence[Segment], why: str, *, fewer: bool = False) -> None:
         """Commit that files hold what others held: no record comes, goes or changes; with `fewer` some may have gone.
@@ -186,7 +160,7 @@ class Table:
             now_ms = int(time.time() * 1000)
             removed = [actions.remove(segment, now_ms, data_change=False) for segment in old]
             changes = [*(actions.add(segment, data_change=False) for segment in new), *removed]
-            told = {"why": why, "replaced": [_told(each) for each in old], "made": [_told(each) for each in new]}
+            told = {"why": why, "replaced": [row_of(each) for each in old], "made": [row_of(each) for each in new]}
             self._commit(table, changes, CommitProperties(custom_metadata=told))
 
     def rewind(
@@ -206,24 +180,35 @@ class Table:
             self._require_there(table, gone)
             removed = [actions.remove(segment, now_ms, data_change=True) for segment in gone]
             changes = [*(actions.add(segment, data_change=True) for segment in kept), *removed]
-            after = Transaction(self._app(partition), offset, now_ms)
-            told = {"why": "rewound", "rewound": [_told(each) for each in gone], "offset": offset}
-            self._commit(table, changes, CommitProperties(app_transactions=[after], custom_metadata=told))
+            after = [Transaction(self._app(partition), offset, now_ms)]
+            if not kept and not self._left(table, partition, gone):
+                after.append(Transaction(self._begin_app(partition), offset, now_ms))
+            told = {"why": "rewound", "rewound": [row_of(each) for each in gone], "offset": offset}
+            self._commit(table, changes, CommitProperties(app_transactions=after, custom_metadata=told))
 
     def remove(self, segments: Sequence[Segment], why: str) -> None:
-        """Commit that files are no data any more: what they hold is given up.
+        """Commit that files are no data any more, and where their partitions begin now: what they hold is given up.
 
         Raises `Fenced` where one of them is not in the table.
         """
-        from deltalake import CommitProperties
+        from deltalake import CommitProperties, Transaction
 
         now_ms = int(time.time() * 1000)
         with self._lock:
             table = self._refreshed()
             self._require_there(table, segments)
-            told = {"why": why, "removed": [_told(each) for each in segments]}
+            told = {"why": why, "removed": [row_of(each) for each in segments]}
             changes = [actions.remove(segment, now_ms, data_change=True) for segment in segments]
-            self._commit(table, changes, CommitProperties(custom_metadata=told))
+            begins = {each.partition: each.end for each in sorted(segments)}
+            for partition in begins:
+                if left := self._left(table, partition, segments):
+                    begins[partition] = left[0].begin
+            after = [Transaction(self._begin_app(number), begin, now_ms) for number, begin in begins.items()]
+            self._commit(table, changes, CommitProperties(app_transactions=after, custom_metadata=told))
+
+    def _left(self, table: DeltaTable, partition: int, gone: Sequence[Segment]) -> list[Segment]:
+        """Files of a partition without some, in their order."""
+        return [each for each in self._segments(table) if each.partition == partition and each not in gone]
 
     def require_there(self, segments: Sequence[Segment]) -> None:
         """Raise `Fenced` where one of these is not in the table."""
@@ -243,7 +228,7 @@ class Table:
     def replaced(self, after: int = -1) -> list[tuple[list[Segment], Segment]]:
         """Files that were replaced, and the one in their place, in commits after a version, the newest first."""
         return [
-            ([_segment(self.topic, *each) for each in commit["replaced"]], _segment(self.topic, *commit["made"][0]))
+            ([segment_of(self.topic, *each) for each in commit["replaced"]], segment_of(self.topic, *commit["made"][0]))
             for commit in self._history(lambda commit: commit["version"] > after)
             if "replaced" in commit
         ]
@@ -251,7 +236,7 @@ class Table:
     def rewound(self, since_ms: int) -> list[tuple[list[Segment], int]]:
         """Files that were put aside since then, and the offset from which on, of every partition where some were."""
         return [
-            ([_segment(self.topic, *each) for each in commit["rewound"]], int(commit["offset"]))
+            ([segment_of(self.topic, *each) for each in commit["rewound"]], int(commit["offset"]))
             for commit in self._history(lambda commit: commit["timestamp"] >= since_ms)
             if "rewound" in commit
         ]
@@ -261,9 +246,23 @@ class Table:
         count = HISTORY_READ
         with self._lock, _Errors(self):
             table = self._refreshed()
-            while wanted((found := table.history(count))[-1]) and len(found) == count:
+            while True:
+                version = table.version()
+                found = table.history(count)
+                if self._refreshed().version() != version:
+                    continue  # they are numbered back from the version, and one came meanwhile
+                if len(found) < count or not wanted(found[-1]):
+                    break
                 count *= 4
         return [commit for commit in found if wanted(commit)]
+
+    def drop_commits(self) -> None:
+        """Remove commits older than `COMMITS_KEPT` that a checkpoint of the table stands for.
+
+        What they said was replaced, or rewound, nobody can be told any more.
+        """
+        with self._lock, _Errors(self):
+            self._refreshed().cleanup_metadata()
 
     def _commit(self, table: DeltaTable, changes: Sequence[Any], properties: Any) -> None:
         with _Errors(self):
@@ -276,12 +275,18 @@ class Table:
             )
 
     def _position(self, table: DeltaTable, partition: int) -> int | None:
+        return self._transaction(table, self._app(partition))
+
+    def _transaction(self, table: DeltaTable, app: str) -> int | None:
         with _Errors(self):
-            found = table.transaction_version(self._app(partition))
+            found = table.transaction_version(app)
         return None if found is None else int(found)
 
     def _app(self, partition: int) -> str:
         return f"{self.topic}:{partition}"
+
+    def _begin_app(self, partition: int) -> str:
+        return f"{self.topic}:{partition}:begin"
 
     def _refreshed(self) -> DeltaTable:
         table = self._opened(needed=True)
@@ -322,8 +327,6 @@ class _Errors:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if error is None or isinstance(error, OnefactError):
             return
-        if isinstance(error, ImportError):
-            raise ExtraMissing("the archive's libraries are missing: pip install 'onefact[archive]'") from None
         from deltalake.exceptions import CommitFailedError, DeltaError
 
         if isinstance(error, CommitFailedError) and "Concurrent transaction" in str(error):
@@ -334,17 +337,3 @@ class _Errors:
             raise ServiceAway(
                 "s3", f"the table of {self._table.topic}: {type(error).__name__}: {reason[:300]}"
             ) from None
-
-
-def _segment(topic: str, path: str, size: int, written_ms: int, records: int) -> Segment:
-    found = _PATH.fullmatch(path)
-    if found is None:
-        raise OnefactError(f"the table of {topic} has a file that no archiver wrote: {path}")
-    tier: Any = found["tier"]
-    begin, end = int(found["begin"]), int(found["end"])
-    return Segment(topic, int(found["partition"]), begin, end, tier, found["digest"], size, records, written_ms)
-
-
-def _told(segment: Segment) -> list[Any]:
-    """A segment in a commit's own words, for `_segment`."""
-    return [segment.path, segment.size, segment.written_ms, segment.records]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from eventlog.archive import frozen, rows
 from eventlog.archive.objects import Objects, StorageClass
 from eventlog.archive.past import Damaged, Past, fetch
-from eventlog.archive.table import ROOT, Segment, Table
+from eventlog.archive.table import ROOT, TIERS, Segment, Table
 from eventlog.errors import NotFound, OnefactError
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def sweep(
     """
     swept, version, now_ms = Swept.of(objects, table.topic), table.version(), int(time.time() * 1000)
     # The files first: one that is committed in between is in the table that is looked at after them.
-    there = list(objects.ages(f"{ROOT}/{table.topic}/"))
+    there = [found for tier in TIERS for found in objects.ages(f"{ROOT}/{table.topic}/{tier}/")]
     named = {segment.key for segment in table.segments()}
     compactions = table.replaced(swept.version)
     left = {key for key, _ in there} - named
@@ -297,7 +297,7 @@ def sweep(
     replaced = {source.key for sources, _ in compactions for source in sources}
     removed = []
     for key, age_s in there:
-        if "/_delta_log/" in key or key in named or key == _swept_key(table.topic):
+        if key in named:
             continue
         if key in replaced or (age_s >= orphan_age_s and _age_s(objects, key) >= orphan_age_s):
             objects.delete(key)
@@ -305,4 +305,5 @@ def sweep(
                 frozen.forget(objects, key)
             removed.append(key)
     Swept(version, now_ms).keep(objects, table.topic)
+    table.drop_commits()  # what was replaced in them is gone, and was told
     return removed

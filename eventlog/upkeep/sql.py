@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventlog.archive import meta, rows
-from eventlog.archive.objects import Objects
+from eventlog.archive.objects import Objects, require_extra
 from eventlog.archive.past import Past
 from eventlog.archive.table import Segment
 from eventlog.codec import Codec
@@ -56,6 +56,7 @@ class ArchivedSchemas:
 
 def query(objects: Objects, catalog: Catalog, text: str) -> Answer:
     """Answer one query; raises `BadInput` with what is wrong with it."""
+    require_extra("duckdb")
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="onefact-sql-") as folder, duckdb.connect(f"{folder}/sql.db") as database:

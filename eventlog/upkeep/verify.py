@@ -27,6 +27,7 @@ FILES_AT_ONCE = 4
 BYTES_AT_ONCE = 256 * 1024 * 1024
 """Of files that are read ahead; one is whole in memory, whatever its size."""
 NO_FILE = "no file has them"
+COMMITTED = "they were committed, and no file has them"
 NEITHER = "neither the archive nor the log has them"
 
 
@@ -51,12 +52,12 @@ def _verify(
     proof = Proof(table.topic, partition)
     found: dict[Segment, Fault | int | None] = {}
     while True:
-        segments, position = look
+        segments = look.segments
         if log is not None:  # after the table: an archive that grows does not grow past the log
             proof.log_begin, proof.log_end = log.log_bounds(table.topic, partition)
         found |= {segment: checks.of(segment) for segment in segments if segment not in found}
         bad = [each for each in map(found.get, segments) if isinstance(each, Fault)]
-        faults = [*contiguity(table.topic, partition, segments, position, proof.log_begin, proof.log_end), *bad]
+        faults = [*contiguity(table.topic, partition, look, proof.log_begin, proof.log_end), *bad]
         # Files that are not there any more because they were compacted are not in the table any more either; what is
         # wrong of the very same files is wrong.
         if not faults or (now := table.look(partition)) == look:
@@ -74,19 +75,24 @@ def _verify(
     return proof
 
 
-def contiguity(
-    topic: str, partition: int, segments: Sequence[Segment], position: int | None, log_begin: int, log_end: int
-) -> Iterator[Fault]:
-    """Faults of the ranges: gaps, overlaps, a position that is not where the files end, a hole before the log."""
+def contiguity(topic: str, partition: int, look: Look, log_begin: int, log_end: int) -> Iterator[Fault]:
+    """Faults of the ranges: gaps, overlaps, a begin and a position that are not those of the files, a hole before the
+    log.
+    """
+    segments, position, begin = look
+    if segments and begin is not None and begin < segments[0].begin:
+        yield Fault(topic, partition, begin, segments[0].begin, COMMITTED)
+    elif segments and begin is not None and segments[0].begin < begin:
+        yield Fault(topic, partition, segments[0].begin, begin, "files hold them, but were committed to begin later")
     for before, after in itertools.pairwise(segments):
         if after.begin > before.end:
             yield Fault(topic, partition, before.end, after.begin, NO_FILE)
         elif after.begin < before.end:
             both = f"two files have them: {before.path}, {after.path}"
             yield Fault(topic, partition, after.begin, min(before.end, after.end), both)
-    end = segments[-1].end if segments else 0
+    end = segments[-1].end if segments else begin or 0
     if position is not None and position > end:
-        yield Fault(topic, partition, end, position, "they were committed, and no file has them")
+        yield Fault(topic, partition, end, position, COMMITTED)
     elif segments and (position or 0) < end:
         yield Fault(topic, partition, position or 0, end, "files hold them, but the committed position is before them")
     if log_begin > end:
@@ -206,7 +212,7 @@ def _gone(
         if log is not None:
             proof.log_begin, proof.log_end = log.log_bounds(topic, partition)
             end = proof.log_end
-        proof.faults += contiguity(topic, partition, [], None, proof.log_begin, proof.log_end)
+        proof.faults += contiguity(topic, partition, Look([], None), proof.log_begin, proof.log_end)
         if partition in made and (end or (log is None and cut is None)) and not proof.faults:
             proof.faults.append(Fault(topic, partition, 0, end, "the archive of the topic is gone"))
         if made or proof.faults:

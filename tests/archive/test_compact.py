@@ -148,6 +148,22 @@ def test_history_is_read_as_far_as_it_is_wanted(archive: Archive, monkeypatch: p
     assert table.replaced(table.version()) == []
 
 
+def test_a_sweep_lists_no_commits(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are many more of them than of files."""
+    whole(archive)
+    compacted(archive)
+    ages, listed = Objects.ages, set[str]()
+
+    def noted(self: Objects, prefix: str) -> list[tuple[str, float]]:
+        found = list(ages(self, prefix))
+        listed.update(key for key, _ in found)
+        return found
+
+    monkeypatch.setattr(Objects, "ages", noted)
+    assert len(sweep(archive.objects, archive.table)) == 5
+    assert len(listed) == 6
+
+
 def test_state_is_not_compacted_over_what_is_frozen_unasked(archive: Archive) -> None:
     whole(archive, files=4)
     first = compact(archive.objects, archive.table, archive.segments()[:2]).made

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from eventlog.archive.meta import AnotherTopic, have_topic
+from eventlog.archive.past import Past
 from eventlog.envelope import Record
 from eventlog.errors import Hole
+from eventlog.provision import ensure_topics
 from eventlog.reader import LogReader, to_record
+from eventlog.topics import Topic
 from eventlog.upkeep.verify import verify
 from projections.log import Tail
 from tests.archive.conftest import Archive
@@ -124,6 +127,28 @@ def test_a_record_that_differs_is_found(kafka_archive: Archive) -> None:
         (records[10].offset, records[10].offset + 1, "the log has it, the archive has not"),
         (wrong[20].offset, wrong[20].offset + 1, "the archive and the log differ"),
     ]
+
+
+def test_an_archive_that_is_begun_later_is_read(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a reader that is there already; one that is there is asked for once."""
+    ensure_topics(archive.settings, [Topic(archive.topic, (), 1, dead_letters=False)])
+    archive.publish(60, transactions=False)
+    records = archive.log()
+    asked: list[str] = []
+    topic_id = Past.topic_id
+    monkeypatch.setattr(Past, "topic_id", lambda self, name: asked.append(name) or topic_id(self, name))
+    with LogReader(archive.settings) as reader:
+        assert reader.bounds(archive.topic, 0) == (0, 60)
+        assert not asked, "the log has all"
+        cut(archive, 10)
+        assert reader.bounds(archive.topic, 0) == (10, 60)
+        have_topic(archive.objects, archive.topic, reader.topic_id(archive.topic), {})
+        archive.write(records, files=2)
+        cut(archive, 50)
+        assert reader.bounds(archive.topic, 0) == (0, 60)
+        found = [to_record(m) for _, messages, _ in reader.batches({(archive.topic, 0): (0, 60)}) for m in messages]
+        assert found == records
+        assert len(asked) == 2
 
 
 def test_the_archive_of_another_topic_of_the_name_is_not_read(kafka_archive: Archive) -> None:

@@ -54,6 +54,7 @@ PLANTS: Mapping[str, Planted] = {
     "schemas_last": _killed("archive", "A5", "after append"),
     "no_fence": _any("two", "A1 A3"),
     "empty_is_nothing": _any("archive", "A1"),
+    "oldest_dropped": _any("archive", "A1"),
     "header_twice": _any("archive", "A1", 4),
     "aborted_archived": _any("archive", "A1 A6", 4),
     # Compaction and sweeping
@@ -70,6 +71,7 @@ PLANTS: Mapping[str, Planted] = {
     "forgets_too_much": _any("forget_part", "A1 A2 A6"),
     "forgets_unproved": _any("forget_differing", "A6"),
     "deleted_untold": _killed("delete", "A4", "before tell"),
+    "begin_stays": _any("delete", "A1"),
     "frozen_blindly": _store("freeze", "A1", "not kept", "/frozen/"),
     "frozen_unread": _any("read", "A2 A6"),
     "digest_unchecked": _any("altered", "A6"),

@@ -8,6 +8,6 @@ from tests.archive.faults.plants.orphans_at_once import AGED
 
 
 def plant() -> None:
-    listed = line('there = list(objects.ages(f"{ROOT}/{table.topic}/"))')
+    listed = line('there = [found for tier in TIERS for found in objects.ages(f"{ROOT}/{table.topic}/{tier}/")]')
     named = line("named = {segment.key for segment in table.segments()}")
     edit(compact, "sweep", (listed, ""), (named, named + listed), (AGED, "age_s >= 0"))
