@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from functools import cache, partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from eventlog.archive.objects import has_extra
 from eventlog.errors import Hole, ServiceAway
 from eventlog.messages import Unread, headers_of, to_record
 from eventlog.settings import Settings
@@ -58,7 +58,7 @@ def led(ask: Callable[[], Answer]) -> Answer:
 
 def past_of(settings: Settings) -> Past | None:
     """The archive; None where there can be none."""
-    if not settings.s3 or find_spec("deltalake") is None:
+    if not settings.s3 or not has_extra():
         return None
     from eventlog.archive.past import Past
 

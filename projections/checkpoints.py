@@ -7,16 +7,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import wraps
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Message
 
 from eventlog.archive.indexes import Checkpoint, Damaged, Index, micros, place_name, progress_of
+from eventlog.archive.objects import has_extra, require_extra
 from eventlog.codec import Codec
 from eventlog.collector import seldom_meanwhile
 from eventlog.envelope import Meta
-from eventlog.errors import BadInput, ServiceAway
+from eventlog.errors import BadInput
 from eventlog.memory import MemoryRows
 from eventlog.models import Key
 from eventlog.operations import Change, Operation
@@ -46,7 +46,7 @@ OnCheckpoint = Callable[[int, int], None]
 
 def checkpoints_of(projection: Projection, settings: Settings, unpacked: Unpacked | None = None) -> Checkpoints | None:
     """Where the model's checkpoints are; None where there can be none. Files that are read are kept in `unpacked`."""
-    if not settings.s3 or find_spec("pyarrow") is None or find_spec("boto3") is None:
+    if not settings.s3 or not has_extra():
         return None
     from eventlog.archive.checkpoints import Checkpoints
     from eventlog.archive.objects import Objects
@@ -94,9 +94,9 @@ def checkpoint(
     every = settings.checkpoint_offsets if every is None else every
     if every < 1:
         raise BadInput(f"a checkpoint is made every so many offsets, not every {every}")
+    require_extra()
     kept = checkpoints_of(projection, settings)
-    if kept is None:
-        raise ServiceAway("s3", "the archive's libraries are missing: pip install 'onefact[archive]'")
+    assert kept is not None
     with (
         alone(settings, projection.model, "checkpoints"),
         Registry(settings.registry) as registry,

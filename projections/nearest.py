@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,9 @@ from projections.points import Point
 
 if TYPE_CHECKING:
     from eventlog.archive.checkpoints import Checkpoints
+
+AWAY_S = 60.0
+"""So long an object store that did not answer is left alone: each read would wait for it."""
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,8 @@ class Nearest:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._checkpoints: dict[str, Checkpoints | None] = {}
+        self._asked_again = 0.0
+        """From then on, by the monotonic clock, an object store that did not answer is asked again."""
         self._unpacked = Unpacked()
         self._topic_ids: dict[str, str] = {}
         self._said: set[str] = set()
@@ -58,13 +64,14 @@ class Nearest:
     ) -> Began:
         """The nearest checkpoint before the point with its rows, those whose key begins with `first`."""
         kept = self._kept(projection)
-        if kept is not None:
+        if kept is not None and time.monotonic() >= self._asked_again:
             try:
                 began = self._read(kept, projection, facts, places, point, limits, first)
             except ServiceAway as away:
                 if away.service != "s3":
                     raise
-                self._checkpoints[projection.model.name] = None
+                self._asked_again = time.monotonic() + AWAY_S
+                log.warning("%s; for %d s all is folded from the log, which takes longer", away, AWAY_S)
             except Damaged as damaged:
                 self._say(projection.model.name, str(damaged))
             else:

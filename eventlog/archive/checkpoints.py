@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from eventlog.archive.indexes import Checkpoint, Damaged, Index, Indexes
-from eventlog.archive.objects import ExtraMissing, Objects
+from eventlog.archive.objects import Objects
 from eventlog.archive.packing import Kept, Packing, bucket_of, first_of, packed_first
 from eventlog.archive.rows import digest_of
 from eventlog.archive.unpacked import Unpacked
@@ -76,7 +76,7 @@ class Checkpoints:
         if lost := named - ages.keys():
             raise self._lost(min(lost))
         for key in ages.keys() - named - self._indexes.kept(index):
-            if ages[key] > UNNAMED_KEPT_S:
+            if ages[key] > UNNAMED_KEPT_S and self._objects.age_s(key) > UNNAMED_KEPT_S:
                 self._objects.delete(key)
         if index.checkpoints:
             self._indexes.touch(index)
@@ -196,11 +196,9 @@ class Checkpoints:
         return found
 
     def _write(self, rows: Mapping[bytes, bytes | None]) -> str:
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError:
-            raise ExtraMissing("the archive's libraries are missing: pip install 'onefact[archive]'") from None
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         keys = sorted(rows)
         table = pa.table(
             {

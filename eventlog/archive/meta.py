@@ -89,6 +89,11 @@ def topic_of(objects: Objects, name: str) -> dict[str, Any]:
     return _topic(objects, _topic_key(name))
 
 
+def expires(made: Mapping[str, Any]) -> bool:
+    """Whether a topic that was made so keeps its records for a time only: some may go before they are archived."""
+    return str(made["config"].get("retention.ms", "-1")) != "-1"
+
+
 def _topic(objects: Objects, key: str) -> dict[str, Any]:
     """`earlier` are the ids of the topics before it, the oldest first, whose records it was given."""
     found: dict[str, Any] = json.loads(objects.get(key))

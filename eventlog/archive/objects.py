@@ -38,6 +38,11 @@ class ExtraMissing(OnefactError):
     """The libraries of the archive are not installed."""
 
 
+def has_extra() -> bool:
+    """Whether there can be an archive."""
+    return all(find_spec(name) is not None for name in LIBRARIES)
+
+
 def require_extra(*more: str) -> None:
     """Raise `ExtraMissing` where a library of the archive's is not installed, or one of `more`."""
     if missing := [name for name in (*LIBRARIES, *more) if find_spec(name) is None]:
@@ -263,6 +268,14 @@ class Objects:
         """(key, seconds since it was written) of every object whose key begins so."""
         for found in self._listed(prefix):
             yield found["Key"], time.time() - found["LastModified"].timestamp()
+
+    def age_s(self, key: str) -> float:
+        """Of one object, 0 where it is not there.
+
+        To be asked again before something is removed for its age: where names are by content, somebody may have written
+        what was left behind anew, to commit it.
+        """
+        return next((age_s for found, age_s in self.ages(key) if found == key), 0.0)
 
     def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
         """(key, size) of every object whose key begins so."""

@@ -115,11 +115,14 @@ class Past:
         """The partition's files, in order; empty where nothing is archived."""
         return [segment for segment in self._all(topic) if segment.partition == partition]
 
-    def spans(self, topic: str, partition: int) -> list[tuple[int, int]]:
-        """Ranges without a gap between their files, in order."""
+    def spans(self, topic: str, partition: int, *, over_gaps: bool = False) -> list[tuple[int, int]]:
+        """Ranges without a gap between their files, in order; `over_gaps` is one, which raises `Hole` where it is read.
+
+        Of what is kept for a time only, some may have gone before it was archived.
+        """
         found: list[tuple[int, int]] = []
         for segment in self.segments(topic, partition):
-            if found and segment.begin <= found[-1][1]:
+            if found and (over_gaps or segment.begin <= found[-1][1]):
                 found[-1] = found[-1][0], segment.end
             else:
                 found.append((segment.begin, segment.end))

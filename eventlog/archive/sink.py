@@ -101,7 +101,11 @@ class PartitionSink:
         return begin
 
     def skip_to(self, offset: int) -> None:
-        """Take it that nobody has what comes before an offset: the next file begins there, and the gap stays one."""
+        """Take it that nobody has what comes before an offset: the next file begins there, and the gap stays one.
+
+        Only where nothing waits.
+        """
+        assert not self._waiting
         self._clear(offset)
 
     def close(self) -> None:

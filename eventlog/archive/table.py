@@ -249,8 +249,10 @@ class Table:
             while True:
                 version = table.version()
                 found = table.history(count)
-                if self._refreshed().version() != version:
-                    continue  # they are numbered back from the version, and one came meanwhile
+                # They are numbered back from the version, and others may have come meanwhile: a number that is too high
+                # only means that an older commit is looked at, too.
+                came = self._refreshed().version() - version
+                found = [{**commit, "version": commit["version"] + came} for commit in found]
                 if len(found) < count or not wanted(found[-1]):
                     break
                 count *= 4

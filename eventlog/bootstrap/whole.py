@@ -79,7 +79,7 @@ class Wanted:
     @property
     def expires(self) -> bool:
         """Whether records are kept for a time only: some may have gone before they were archived."""
-        return str(self.made["config"].get("retention.ms", "-1")) != "-1"
+        return meta.expires(self.made)
 
 
 def wanted_topics(settings: Settings, published: Collection[str] = (), *, at_cut: bool = False) -> list[Wanted]:
@@ -223,10 +223,7 @@ def _topic(
 def _pieces(past: Past, wanted: Wanted, partition: int) -> Iterator[list[Any]]:
     """What is archived of a partition, up to where it is to end; raises `Hole` where facts are missing."""
     end = min(wanted.archived.get(partition, 0), wanted.ends[partition])
-    spans = past.spans(wanted.name, partition)
-    if spans and not wanted.expires:
-        spans = [(spans[0][0], spans[-1][1])]
-    for begin, until in spans:
+    for begin, until in past.spans(wanted.name, partition, over_gaps=not wanted.expires):
         if begin < end:
             batches = past.batches(wanted.name, partition, begin, min(until, end))
             yield from (messages for messages, _ in batches)

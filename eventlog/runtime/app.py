@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import aiokafka
 import faust
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -138,7 +138,10 @@ class Consumer(driver.Consumer):
             self._begins_next = asyncio.create_task(self._ask_begins())
             # Whoever asks may be gone by then: a partition that has moved opens nothing.
             self._begins_next.add_done_callback(lambda done: done.cancelled() or done.exception())
-        begins = await asyncio.shield(self._begins_next)
+        try:
+            begins = await asyncio.shield(self._begins_next)
+        except KafkaError:
+            begins = await self.earliest_offsets(tp)  # one that has no leader fails all that are asked for with it
         return int(begins.get(tp, 0))
 
     async def _ask_begins(self) -> Mapping[TP, int]:

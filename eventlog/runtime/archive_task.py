@@ -51,7 +51,7 @@ class Archive:
         self.settings = settings
         self.objects = Objects(settings)
         self.share = Share(bytes_max=settings.archive_memory_mb * 1024 * 1024)
-        self.buffer_bytes_max = self.share.bytes_max // max(1, sum(topic.partitions for topic in role.sources))
+        self.buffer_bytes_max = max(1, self.share.bytes_max // sum(topic.partitions for topic in role.sources))
         """Of one partition's records that are to become rows: the large ones of all together are as many as rows."""
         self.schemas = Schemas(self.objects, registry.lookup)
         self.tables = {topic.name: Table(self.objects, topic.name) for topic in role.sources}
@@ -125,7 +125,6 @@ class ArchiveTask:
         self.pace = Pace()
         self._archive = archive
         self.buffer_bytes_max = archive.buffer_bytes_max
-        self._expires = source.retention is not None
         self._sink = archive.sink(source.name, partition)
         self._lock = asyncio.Lock()
         self._timer: asyncio.Task[None] | None = None
@@ -136,19 +135,15 @@ class ArchiveTask:
         await self._stop_timer()
         async with self._lock:
             self._fenced, self.pace.due = None, False
-            opened = await asyncio.to_thread(self._opened)
+            begin: Callable[[], int] = lambda: self._archive.first(self.topic, self.partition)  # noqa: E731
+            opened = await asyncio.to_thread(self._sink.open, begin)
         self._timer = asyncio.create_task(self._watch())
         return opened
 
-    def _opened(self) -> int:
-        first: Callable[[], int] = lambda: self._archive.first(self.topic, self.partition)  # noqa: E731
-        offset = self._sink.open(first)
-        if self._expires and (begin := first()) > offset:
-            # They were to be kept for a time only. A file that says it has their range would say there was nothing.
-            self._sink.skip_to(begin)
-            self._log.warning("expired", what=f"offsets {offset} to {begin - 1} were not archived in time")
-            return begin
-        return offset
+    async def skip_to(self, offset: int) -> None:
+        """Take it that what comes before is gone: a file that has its range would say that there was nothing."""
+        async with self._lock:
+            self._sink.skip_to(offset)
 
     async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
         async with self._lock:

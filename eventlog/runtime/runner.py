@@ -195,6 +195,8 @@ class Runner:
                 self.next = batch[-1].offset + 1
                 self._count(batch, counts)
                 self._idle.set()
+            if following > self.next and (skip_to := getattr(self.task, "skip_to", None)) is not None:
+                await skip_to(following)
             self.next = following  # no records lie between, and the log may begin after the last one
 
     async def _step(self) -> None:

@@ -268,11 +268,6 @@ def to_sweep(objects: Objects, table: Table) -> bool:
     return False
 
 
-def _age_s(objects: Objects, key: str) -> float:
-    """Asked again: names are by content, so somebody may have written what was left behind anew, to commit it."""
-    return next((age_s for found, age_s in objects.ages(key) if found == key), 0.0)
-
-
 def sweep(
     objects: Objects,
     table: Table,
@@ -299,7 +294,7 @@ def sweep(
     for key, age_s in there:
         if key in named:
             continue
-        if key in replaced or (age_s >= orphan_age_s and _age_s(objects, key) >= orphan_age_s):
+        if key in replaced or (age_s >= orphan_age_s and objects.age_s(key) >= orphan_age_s):
             objects.delete(key)
             if "/frozen/" in key:
                 frozen.forget(objects, key)

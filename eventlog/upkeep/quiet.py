@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
@@ -103,17 +104,18 @@ def archived_to(objects: Objects, ends: Ends, tables: Mapping[str, Table] | None
     for topic, partition in ends:
         partitions.setdefault(topic, []).append(partition)
     reached: dict[tuple[str, int], int] = {}
-    # The longest first: where one is far behind, the others need not be asked, again and again until it is not.
-    for topic, numbers in sorted(partitions.items(), key=lambda each: -max(ends[each[0], n] for n in each[1])):
-        table = tables[topic] if tables else Table(objects, topic)
-        try:
-            found = table.next_offsets(numbers)
-        except NoTable:
-            continue
-        if any(ends[topic, partition] - offset > COUNTED_MAX for partition, offset in found.items()):
-            return False
-        reached |= {(topic, partition): offset for partition, offset in found.items()}
-    behind = {place: end for place, end in ends.items() if reached.get(place, 0) < end}
     with LogReader(objects.settings) as log:
-        ranges = {place: (max(reached.get(place, 0), log.log_bounds(*place)[0]), end) for place, end in behind.items()}
-        return log.waiting(ranges) == 0
+
+        def waiting(least: int, places: Iterable[tuple[str, int]]) -> int:
+            """Records of those of them that are so many offsets behind; what the log has no more waits for nobody."""
+            behind = [place for place in places if ends[place] - reached.get(place, 0) >= least]
+            return log.waiting({p: (max(reached.get(p, 0), log.log_bounds(*p)[0]), ends[p]) for p in behind})
+
+        # The longest first: where one is far behind, the others need not be asked, again and again until it is not.
+        for topic, numbers in sorted(partitions.items(), key=lambda each: -max(ends[each[0], n] for n in each[1])):
+            table = tables[topic] if tables else Table(objects, topic)
+            with contextlib.suppress(NoTable):
+                reached |= {(topic, number): offset for number, offset in table.next_offsets(numbers).items()}
+            if waiting(COUNTED_MAX, ((topic, number) for number in numbers)):
+                return False
+        return waiting(1, ends) == 0

@@ -112,8 +112,8 @@ class _Tables:
     def _rows(self, topic: Topic) -> Iterator[tuple[int, pa.RecordBatch]]:
         """All that is archived of a topic, by partition, read as everybody reads it: a row group at a time."""
         for partition in self._past.partitions(topic.name):
-            if bounds := self._past.bounds(topic.name, partition):
-                for batch, _ in self._past.pieces(topic.name, partition, *bounds):
+            for span in self._past.spans(topic.name, partition, over_gaps=topic.retention is None):
+                for batch, _ in self._past.pieces(topic.name, partition, *span):
                     if batch is not None:
                         yield partition, batch
 

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -196,13 +196,13 @@ def test_who_closes_while_it_opens_again_commits_nothing(
     def away(*_: object) -> None:
         raise ServiceAway("s3", "as if it did not answer")
 
-    def open_again() -> int:
+    def open_again(first: Callable[[], int]) -> int:
         try:
-            return open_sink()
+            return open_sink(first)
         finally:
             opened.set()
 
-    open_sink, task._opened = task._opened, open_again  # type: ignore[method-assign]
+    open_sink, task._sink.open = task._sink.open, open_again  # type: ignore[method-assign]
 
     async def run() -> None:
         assert await task.open() == 0
@@ -250,7 +250,7 @@ def test_what_expired_before_it_was_archived_is_a_gap_that_is_named(kafka_archiv
 
     with structlog.testing.capture_logs() as said:
         asyncio.run(archive_on())
-    what = f"offsets {archived} to {gone - 1} were not archived in time"
+    what = f"{archive.topic}:0: offsets {archived} to {gone - 1} are neither in the log nor in the archive"
     assert {each["what"] for each in said if each["event"] == "expired"} == {what}
     with LogReader(archive.settings) as reader:
         faults = verify(archive.objects, reader, archive.topic, 0).faults

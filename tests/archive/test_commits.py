@@ -24,7 +24,7 @@ def test_commits_are_numbered_right_where_one_comes_meanwhile(
     table, history = archive.table, DeltaTable.history
     before = table.version()
     compacted(archive)
-    more = iter([400, 600])
+    more = iter([400])
 
     def late(self: DeltaTable, limit: int | None = None) -> list[Any]:
         if (count := next(more, None)) is not None:
@@ -33,7 +33,7 @@ def test_commits_are_numbered_right_where_one_comes_meanwhile(
 
     monkeypatch.setattr(DeltaTable, "history", late)
     assert [len(sources) for sources, _ in table.replaced(before)] == [5], "what comes next after the version"
-    assert table.version() == before + 3
+    assert table.version() == before + 2
 
 
 def delta_log(archive: Archive, kind: str = ".json") -> int:

@@ -16,10 +16,11 @@ from eventlog.settings import Settings
 from eventlog.upkeep import quiet
 from eventlog.upkeep import rewind as rewinding
 from eventlog.upkeep.compact import compact
-from eventlog.upkeep.quiet import Cutter, Quiet
+from eventlog.upkeep.quiet import Cutter, Quiet, archived_to
 from eventlog.upkeep.rewind import ASIDE, moves_aside
 from eventlog.upkeep.verify import verify
 from tests.archive.conftest import archived, delete_topic
+from tests.archive.live import cut as forgotten
 from tests.archive.test_one_reader import read
 from tests.archive.test_sink import contents
 from tests.backing import until
@@ -105,6 +106,23 @@ def test_there_is_no_cut_while_something_is_under_way(own: Settings, name: str) 
     assert cut.ends[name, 0] <= archive.log()[-1].offset
     assert newest_cut(archive.objects) == cut
     assert cutter.look() is None, "what was committed meanwhile is not archived"
+
+
+def test_what_expired_before_it_was_archived_is_waited_for_no_more(
+    own: Settings, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = archived(own, name, partitions=1)
+    archive.publish(80, size=5)
+    records = archive.log()
+    archive.write(records[:10])
+    monkeypatch.setattr(quiet, "COUNTED_MAX", 3)
+    ends = Quiet(own, {name: 1}).ends()
+    assert ends
+    assert not archived_to(archive.objects, ends)
+    forgotten(archive, records[30].offset)
+    assert not archived_to(archive.objects, ends), "ten are left"
+    forgotten(archive, -1)
+    assert archived_to(archive.objects, ends)
 
 
 def test_a_cut_never_goes_back(own: Settings, name: str) -> None:

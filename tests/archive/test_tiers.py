@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from eventlog.topics import Topic
 from eventlog.upkeep.policy import DEFAULT, Policy, Prices, TopicPolicy, read_policy
 from eventlog.upkeep.tiers import Move, apply, plan
 from eventlog.upkeep.verify import verify
-from tests.archive.conftest import Archive
+from tests.archive.conftest import Archive, archived
+from tests.archive.live import cut
 from tests.archive.test_one_reader import read
 from tests.runtime.counting import Count
 
@@ -71,6 +73,27 @@ def test_kafka_forgets_what_is_proved_to_be_archived_and_no_more(kafka_archive: 
     assert len(list(archive.objects.keys(f"archive/log/{archive.topic}/warm"))) == 0
     assert read(archive, 0, 80) == records
     assert not moved(archive, AT_ONCE, told), "there is nothing more to do"
+
+
+@pytest.mark.parametrize("retention", [timedelta(days=1), None])
+def test_a_gap_of_what_expired_holds_nothing_up(own: Settings, name: str, retention: timedelta | None) -> None:
+    """Of facts it does: nothing is given up while some are missing."""
+    archive = archived(own, name, retention=retention)
+    archive.publish(80, transactions=False)
+    records = archive.log()
+    archive.write(records[:20])
+    sink = archive.sink()
+    sink.open(lambda: 0)
+    sink.skip_to(40)
+    sink.add(records[40:])
+    sink.flush()
+    cut(archive, 40)
+    if retention is None:
+        with pytest.raises(OnefactError, match=r"nothing is deleted from Kafka: .* offsets 20 to 39: no file has them"):
+            moved(archive, AT_ONCE, [])
+    else:
+        moved(archive, AT_ONCE, [])
+    assert begin(archive) == (40 if retention is None else 80)
 
 
 def test_every_move_has_a_digest(kafka_archive: Archive) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from eventlog.operations import Add, Operation
 from eventlog.partition import partition_of
 from eventlog.position import Position
 from eventlog.roles import Projection
-from projections import Reader
+from projections import Reader, nearest
 from projections.checkpoints import checkpoints_of
 from projections.fingerprint import FOLDING_DIGEST, fold_of, folding_digest
 from projections.folding import HistoryGone
@@ -144,12 +145,29 @@ def test_where_the_object_store_is_away_the_log_is_read(world: World, monkeypatc
     made(world, SHELF)
     point = START + timedelta(minutes=90)
 
+    keys, asked, time_s = MemoryObjects.keys, [], [100.0]
+
     def away(*_: object) -> None:
+        asked.append(time_s[0])
         raise ServiceAway("s3", "gone")
 
+    monkeypatch.setattr(nearest, "time", SimpleNamespace(monotonic=lambda: time_s[0]))
     monkeypatch.setattr(MemoryObjects, "keys", away)
     with Reader(world.settings, catalog=world.catalog, stores=world.stores) as reader:
+        for time_s[0] in (100.0, 100.0 + nearest.AWAY_S - 1, 100.0 + nearest.AWAY_S):
+            assert sorted(map(canonical, reader.read("shop_shelf", as_of=point))) == folded(world, SHELF, point)
+        assert asked == [100.0, 100.0 + nearest.AWAY_S], "it is left alone for a while"
+        monkeypatch.setattr(MemoryObjects, "keys", keys)
+        time_s[0] += nearest.AWAY_S
+        get = MemoryObjects.get
+
+        def noted(self: MemoryObjects, key: str) -> bytes:
+            asked.append(time_s[0])
+            return get(self, key)
+
+        monkeypatch.setattr(MemoryObjects, "get", noted)
         assert sorted(map(canonical, reader.read("shop_shelf", as_of=point))) == folded(world, SHELF, point)
+        assert asked[2:], "checkpoints are read again"
 
 
 def test_a_row_is_written_as_often_as_its_checkpoints_number_has_digits(world: World) -> None:

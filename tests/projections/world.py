@@ -145,6 +145,9 @@ class MemoryObjects:
     def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
         yield from [(key, self.ages_s.get(key, 0.0)) for key, _ in self.keys(prefix)]
 
+    def age_s(self, key: str) -> float:
+        return self.ages_s.get(key, 0.0)
+
     def age(self, seconds: float) -> None:
         """Let so much time go by."""
         self.ages_s = {key: self.ages_s.get(key, 0.0) + seconds for key in self.kept}
