@@ -174,11 +174,7 @@ class PartitionSink:
         )
         self._before_commit(self._schemas)
         self._objects.put(segment.key, data)
-        try:
-            self._commit(segment)
-        except Fenced:
-            self._forget()
-            raise
+        self._commit(segment)
         self._committed = self._end
         self._clear(self._end)
         return segment.records
@@ -190,6 +186,7 @@ class PartitionSink:
             # A commit whose answer was lost looks the same, when it is tried again: then the file is there.
             self._table.forget()
             if segment.path not in {each.path for each in self._table.segments()}:
+                self._forget()
                 raise
 
 

@@ -7,4 +7,4 @@ from tests.archive.faults.plants._edit import edit
 
 
 def plant() -> None:
-    edit(tiers, "forget", ("if proof.faults:", "if False:"))
+    edit(tiers, "forget", ("for fault in proof.faults:", "for fault in ():"))

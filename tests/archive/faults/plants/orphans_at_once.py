@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventlog.upkeep import compact
 from tests.archive.faults.plants._edit import edit
 
-AGED = "(age_s >= orphan_age_s and _age_s(objects, key) >= orphan_age_s)"
+AGED = "(age_s >= orphan_age_s and objects.age_s(key) >= orphan_age_s)"
 
 
 def plant() -> None:
