@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -125,6 +125,15 @@ def _client_of(address: Address, process: int) -> Any:  # noqa: ARG001 - connect
     )
 
 
+@cache
+def _broken() -> tuple[type[Exception], ...]:
+    """What is raised where no answer came, or a part of one; of the body of an error that is the client's client's."""
+    from botocore.exceptions import BotoCoreError
+    from urllib3.exceptions import HTTPError
+
+    return BotoCoreError, HTTPError, OSError
+
+
 class Objects:
     """One bucket; used from any thread. Raises `ServiceAway` when the store does not answer, or not in order.
 
@@ -143,7 +152,7 @@ class Objects:
         return _client_of(self.address, os.getpid())
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         try:
             return getattr(self._client, operation)(Bucket=self.address.bucket, **arguments)
@@ -154,12 +163,12 @@ class Objects:
             if code == "InvalidObjectState":
                 raise Frozen(key) from None
             raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
-        except (BotoCoreError, OSError) as error:
+        except _broken() as error:
             raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
 
     def have_bucket(self) -> None:
         """Make the bucket where it is not there."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         with self._made:
             if self._bucket_there:
@@ -170,7 +179,7 @@ class Objects:
                 if error.response["Error"].get("Code") not in ("404", "NoSuchBucket"):
                     raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
                 self._client.create_bucket(Bucket=self.address.bucket)
-            except (BotoCoreError, OSError) as error:
+            except _broken() as error:
                 raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
             self._bucket_there = True
 
@@ -180,7 +189,7 @@ class Objects:
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Write an object that must not be there yet; whether it is this one's. Of several at a time one is told so."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         try:
             self._client.put_object(
@@ -189,7 +198,7 @@ class Objects:
         except ClientError as error:
             if error.response["Error"].get("Code") not in TAKEN:
                 raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
-        except (BotoCoreError, OSError) as error:
+        except _broken() as error:
             raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
         else:
             return True
@@ -202,34 +211,31 @@ class Objects:
     def put_file(self, key: str, path: Path, storage_class: StorageClass = "STANDARD") -> None:
         """The same from a file, of any size, in parts."""
         from boto3.exceptions import S3UploadFailedError
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         try:
             self._client.upload_file(str(path), self.address.bucket, key, ExtraArgs={"StorageClass": storage_class})
-        except (BotoCoreError, ClientError, S3UploadFailedError, OSError) as error:
+        except (*_broken(), ClientError, S3UploadFailedError) as error:
             raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
 
     def get_file(self, key: str, path: Path) -> None:
         """An object into a file; raises `NotFound`."""
         from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         self._ask("head_object", Key=key)
         try:
             self._client.download_file(self.address.bucket, key, str(path))
-        except (BotoCoreError, Boto3Error, ClientError, OSError) as error:
+        except (*_broken(), Boto3Error, ClientError) as error:
             raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
 
     def get(self, key: str) -> bytes:
         """Raises `NotFound`, `Frozen`; a body that ends early is asked for again."""
-        from botocore.exceptions import BotoCoreError
-        from urllib3.exceptions import HTTPError
-
         for attempt in range(ATTEMPTS):
             answer = self._ask("get_object", Key=key)
             try:
                 data: bytes = answer["Body"].read()
-            except (BotoCoreError, HTTPError, OSError) as error:
+            except _broken() as error:
                 if attempt == ATTEMPTS - 1:
                     raise ServiceAway("s3", f"{self.address.endpoint}: {key}: {error}") from None
             else:
@@ -249,7 +255,7 @@ class Objects:
 
     def restore(self, key: str, speed: Speed, days: int) -> None:
         """Ask for an object of an archive class; no error where that was done before."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         asked = {"Days": days, "GlacierJobParameters": {"Tier": speed}}
         try:
@@ -257,7 +263,7 @@ class Objects:
         except ClientError as error:
             if error.response["Error"].get("Code") != "RestoreAlreadyInProgress":
                 raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
-        except (BotoCoreError, OSError) as error:
+        except _broken() as error:
             raise ServiceAway("s3", f"{self.address.endpoint}: {error}") from None
 
     def delete(self, key: str) -> None:

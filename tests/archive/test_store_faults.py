@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
 from eventlog.archive.objects import Objects
 from eventlog.archive.sink import PartitionSink
 from eventlog.archive.table import Table
-from eventlog.errors import Fenced, ServiceAway
+from eventlog.errors import Fenced, NotFound, ServiceAway
 from eventlog.upkeep.verify import verify
 from tests.archive.conftest import Archive
 from tests.archive.faulty import FAULTS, FaultyStore
@@ -66,3 +67,12 @@ def test_commits_whose_answers_are_lost_are_made_once(archive: Archive) -> None:
     check(archive, records)
     assert len(archive.segments()) == 3
     assert store.done["answer lost"] >= 2
+
+
+@pytest.mark.parametrize("ask", [Objects.get, Objects.head, lambda objects, key: objects.copy(key, key)])
+def test_half_of_an_answer_is_none(archive: Archive, ask: Callable[[Objects, str], object]) -> None:
+    """Also where it is the half of an error, whose body the client's client reads."""
+    with FaultyStore(archive.settings.s3, lambda *_: "truncated") as store:
+        objects = Objects(archive.settings.model_copy(update={"s3": store.url}))
+        with pytest.raises((ServiceAway, NotFound)):
+            ask(objects, f"not-there-{archive.topic}")
