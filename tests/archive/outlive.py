@@ -33,6 +33,7 @@ from eventlog.settings import Settings
 from producers import declared_domains
 from producers.trading import sample
 from projections import Reader
+from projections.folding import HistoryGone
 from projections.stores import left_out
 
 COMMANDS = int(os.environ.get("COMMANDS") or 2_000)
@@ -98,7 +99,10 @@ def everything(point: datetime, ends: Ends) -> dict[str, Any]:
         for projection in shown:
             model = projection.model
             halves = {place: end // 2 for source in projection.sources for place, end in ends[source.name].items()}
-            found[f"{model.name} as of {halves}"] = texts(reader.read(model.name, as_of=Position(halves)))
+            try:
+                found[f"{model.name} as of {halves}"] = texts(reader.read(model.name, as_of=Position(halves)))
+            except HistoryGone as gone:  # of prices, whose topic Kafka compacts: it is not known before, nor after
+                found[f"{model.name} as of {halves}"] = str(gone)
             rows = list(reader.store(model.name).scan(model))
             found[model.name] = texts(rows)
             if not rows:
