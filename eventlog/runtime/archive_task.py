@@ -143,6 +143,7 @@ class ArchiveTask:
     async def skip_to(self, offset: int) -> None:
         """Take it that what comes before is gone: a file that has its range would say that there was nothing."""
         async with self._lock:
+            await asyncio.to_thread(self._sink.flush)
             self._sink.skip_to(offset)
 
     async def process(self, records: Sequence[RawRecord]) -> Mapping[str, int]:
