@@ -73,7 +73,7 @@ def write(path: Path, rows: Sequence[Row], planted: Iterable[Row], seed: int) ->
 
 
 def _violated(row: Row) -> str:
-    return f"- {row['number']} {row['operation']}, {row['fault']} ({row['commit']}): {row['violation']}"
+    return f"- {row['number']} {row['operation']}, {row['fault']} ({row['commit']}): {_said(row['violation'])}"
 
 
 def _said(found: str | None) -> str:

@@ -18,9 +18,12 @@ def row(number: int, operation: str, **more: Any) -> dict[str, Any]:
     return {"number": number, "operation": operation, "commit": "c", **usual, **more}
 
 
+TRACE = 'Traceback (most recent call last):\n  File "/a/path", line 1, in work\nOSError: early\n'
+
+
 def test_cases_faults_violations_and_the_slowest_are_counted(tmp_path: Path) -> None:
     rows = [
-        row(0, "archive", kill="before put", injected={"kill": 1}, violation="A1: early"),
+        row(0, "archive", kill="before put", injected={"kill": 1}, violation=f"A1: {TRACE}"),
         row(0, "archive", kill="before put", injected={"kill": 1}, recovered_s=4.0),
         row(1, "replay", injected={"429": 2, "reset": 1}, violation="A7: late", recovered_s=None),
         row(2, "rollback"),
@@ -37,7 +40,7 @@ def test_cases_faults_violations_and_the_slowest_are_counted(tmp_path: Path) -> 
     assert "| **all** |  | 3 | 2 | 1 | 2.5 s, 4.0 s (case 0) |" in said
     assert "- 1 replay, store (c): A7: late" in said
     again = said.index("Violated at first")
-    assert said.index("- 1 replay") < again < said.index("- 0 archive, store (c): A1: early")
+    assert said.index("- 1 replay") < again < said.index("- 0 archive, store (c): A1: OSError: early\n")
     assert "1 of 2 found." in said
     assert "| A bug (`known`) | A2: lost | p |" in said
     assert "| A bug (`missed`) | **not found** | p |" in said
