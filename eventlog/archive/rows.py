@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eventlog.archive.objects import ExtraMissing
 from eventlog.envelope import Record
 
 if TYPE_CHECKING:
@@ -48,10 +47,7 @@ def schema() -> pa.Schema:
 
 def to_table(records: Sequence[Record]) -> pa.Table:
     """Records of one partition as rows."""
-    try:
-        import pyarrow as pa
-    except ImportError:
-        raise ExtraMissing("the archive's libraries are missing: pip install 'onefact[archive]'") from None
+    import pyarrow as pa
 
     headers = [record.headers for record in records]
     ends = pa.array(list(itertools.accumulate(map(len, headers), initial=0)), pa.int32())
