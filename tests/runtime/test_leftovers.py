@@ -34,16 +34,25 @@ VERIFICATION = "transaction.partition.verification.enable"
 def unverified(settings: Settings) -> Iterator[None]:
     """A broker that takes records of transactions which their coordinator does not know to be there."""
     admin = AdminClient({"bootstrap.servers": settings.kafka})
+    brokers = [str(broker) for broker in admin.list_topics(timeout=10).brokers]
 
     def alter(operation: AlterConfigOpType, value: str | None) -> None:
         entry = ConfigEntry(VERIFICATION, value, incremental_operation=operation)
-        for broker in admin.list_topics(timeout=10).brokers:
-            resource = ConfigResource(ResourceType.BROKER, str(broker), incremental_configs=[entry])
+        for broker in brokers:
+            resource = ConfigResource(ResourceType.BROKER, broker, incremental_configs=[entry])
             admin.incremental_alter_configs([resource])[resource].result()
 
+    def verifies(broker: str) -> bool:
+        resource = ConfigResource(ResourceType.BROKER, broker)
+        found = admin.describe_configs([resource])[resource].result()[VERIFICATION].value
+        return bool(found == "true")
+
     alter(AlterConfigOpType.SET, "false")
+    # The controller has answered; a broker hears of it from the metadata log, some time later.
+    wait_until(lambda: not any(map(verifies, brokers)), 60, "brokers do not verify")
     yield
     alter(AlterConfigOpType.DELETE, None)
+    wait_until(lambda: all(map(verifies, brokers)), 60, "brokers verify again")
 
 
 async def leave_behind(settings: Settings, key: str, value: bytes, partition: int) -> None:
