@@ -122,13 +122,16 @@ class LogReader:
         """First offset kept, be it in an archive that reaches up to the log, and the offset after the last stable."""
         return self.kept(topic, partition)[-1]
 
-    def kept(self, topic: str, partition: int) -> list[tuple[int, int]]:
-        """Ranges that archive and log have, in order: one, but where something is in neither."""
+    def kept(self, topic: str, partition: int, *, over_gaps: bool = False) -> list[tuple[int, int]]:
+        """Ranges that archive and log have, in order: one, but where something is in neither.
+
+        `over_gaps` it is one always, which raises `Hole` where it is read.
+        """
         low, high = self.log_bounds(topic, partition)
         past = self._archive(topic) if low > 0 else None
-        spans = [] if past is None else past.spans(topic, partition)
+        spans = [] if past is None else past.spans(topic, partition, over_gaps=over_gaps)
         found = [(begin, min(end, low)) for begin, end in spans if begin < low]
-        if found and found[-1][1] == low:
+        if found and (over_gaps or found[-1][1] == low):
             low = found.pop()[0]
         return [*found, (low, high)]
 

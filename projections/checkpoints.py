@@ -64,6 +64,9 @@ class Checkpointed:
     """In all."""
     offsets: int
     """Before the newest one."""
+    waiting: int
+    """Offsets after it: one more is made when they are `every`."""
+    every: int
     rows: int
     """Written by this run; a row that changed is written again now and then."""
     records: int
@@ -159,7 +162,8 @@ class Checkpointer(Folding):
             made, rows = made + 1, rows + index.checkpoints[-1].rows
             if on_progress is not None:
                 on_progress(sum(self.at.values()), sum(ends.values()))
-        return Checkpointed(self.model.name, made, len(index.checkpoints), sum(self.at.values()), rows, self.records)
+        at = sum(self.at.values())
+        return Checkpointed(self.model.name, made, len(index.checkpoints), at, left, every, rows, self.records)
 
     def _interval(self, index: Index, target: Progress, topics: dict[str, str]) -> Index:
         self._batches, self._seen = [], {}

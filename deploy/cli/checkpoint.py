@@ -70,8 +70,8 @@ def checkpoint(
         documents.append(asdict(result))
         if not as_json:
             say(
-                f"{result.model}: {result.made:,} checkpoints made, {result.checkpoints:,} in all; the newest stands "
-                f"behind {result.offsets:,} offsets"
+                f"{result.model}: {result.made:,} checkpoints made, {result.checkpoints:,} in all, of "
+                f"{result.offsets:,} offsets of the log; {result.waiting:,} more wait until they are {result.every:,}"
             )
     if as_json:
         print_json(documents)

@@ -66,11 +66,9 @@ def _records(reader: LogReader, topic: Topic, key: bytes, on_gone: Callable[[str
     if not reader.partitions(topic.name):
         return
     partition = partition_of(key, topic.partitions)
-    kept = reader.kept(topic.name, partition)
-    if topic.retention is None:
-        kept = [(kept[0][0], kept[-1][1])]  # nothing in between may be gone: reading it raises
     before = 0
-    for begin, end in kept:
+    # Of what is kept for ever nothing in between may be gone: reading it raises.
+    for begin, end in reader.kept(topic.name, partition, over_gaps=topic.retention is None):
         if before < begin:
             place = f"{topic.name}:{partition}"
             on_gone(f"{place}: offsets {before} to {begin - 1} are gone, neither the log nor an archive has them")

@@ -35,7 +35,12 @@ LIBRARIES = ("boto3", "deltalake", "pyarrow")
 
 
 class ExtraMissing(OnefactError):
-    """The libraries of the archive are not installed."""
+    """Libraries of the archive are not installed."""
+
+    def __init__(self, *names: str | None) -> None:
+        super().__init__(
+            f"the archive's libraries are missing ({', '.join(map(str, names))}): pip install 'onefact[archive]'"
+        )
 
 
 def has_extra() -> bool:
@@ -46,8 +51,7 @@ def has_extra() -> bool:
 def require_extra(*more: str) -> None:
     """Raise `ExtraMissing` where a library of the archive's is not installed, or one of `more`."""
     if missing := [name for name in (*LIBRARIES, *more) if find_spec(name) is None]:
-        told = f"the archive's libraries are missing ({', '.join(missing)}): pip install 'onefact[archive]'"
-        raise ExtraMissing(told)
+        raise ExtraMissing(*missing)
 
 
 class Frozen(OnefactError):

@@ -24,8 +24,8 @@ def write_rows(path: Path, model: Model, rows: Iterable[Row], said: Mapping[str,
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
-    except ImportError:
-        raise ExtraMissing("Parquet needs the archive's libraries: pip install 'onefact[archive]'") from None
+    except ImportError as missing:
+        raise ExtraMissing(missing.name) from None
     schema = _schema(model).with_metadata({f"onefact.{name}": value for name, value in said.items()})
     beside = path.with_name(path.name + ".new")
     count = 0

@@ -86,8 +86,8 @@ def read_policy(path: Path = DEFAULT) -> Policy:
     """Raises `BadInput` saying what is wrong, and where."""
     try:
         import yaml
-    except ImportError:
-        raise ExtraMissing("the archive's libraries are missing: pip install 'onefact[archive]'") from None
+    except ImportError as missing:
+        raise ExtraMissing(missing.name) from None
     try:
         return msgspec.convert(yaml.safe_load(path.read_text()) or {}, Policy)
     except (OSError, yaml.YAMLError, ValueError) as error:

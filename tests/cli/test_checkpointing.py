@@ -27,15 +27,30 @@ MODEL = "ledger"
 WAIT_S = 60
 
 
+def with_facts(onefact: Onefact, settings: Settings) -> tuple[Settings, int]:
+    """Settings of an archive of the test's own, and the offsets of the model's log."""
+    opened = json.dumps({"portfolio_id": f"checked-{secrets.token_hex(4)}", "owner": "o", "currency": "USD"})
+    assert onefact("send", "trading", "OpenPortfolio", opened, "--wait").code == 0
+    with LogReader(settings) as log:
+        sources = projection_of(catalog(), MODEL).sources
+        offsets = sum(end for source in sources for end in log.ends(source.name).values())
+    return settings.model_copy(update={"s3": f"{settings.s3.rpartition('/')[0]}/cli-{secrets.token_hex(4)}"}), offsets
+
+
+def test_why_there_are_no_checkpoints_yet_is_said(onefact: Onefact, settings: Settings) -> None:
+    own, offsets = with_facts(onefact, settings)
+    done = onefact("checkpoint", MODEL, "--every", str(offsets + 1), ONEFACT_S3=own.s3)
+    why = f"0 checkpoints made, 0 in all, of 0 offsets of the log; {offsets:,} more wait until they are {offsets + 1:,}"
+    assert (done.code, done.out) == (0, f"{MODEL}: {why}\n")
+    done = onefact("checkpoint", MODEL, "--every", str(offsets), ONEFACT_S3=own.s3)
+    assert f"{MODEL}: 1 checkpoints made, 1 in all, of {offsets:,} offsets of the log; 0 more wait" in done.out
+
+
 def test_an_archiver_has_checkpoints_made(
     onefact: Onefact, backing: Backing, settings: Settings, tmp_path: Path
 ) -> None:
-    opened = json.dumps({"portfolio_id": f"checked-{secrets.token_hex(4)}", "owner": "o", "currency": "USD"})
-    assert onefact("send", "trading", "OpenPortfolio", opened, "--wait").code == 0
-    own = settings.model_copy(update={"s3": f"{settings.s3.rpartition('/')[0]}/cli-{secrets.token_hex(4)}"})
+    own, offsets = with_facts(onefact, settings)
     projection = projection_of(catalog(), MODEL)
-    with LogReader(settings) as log:
-        offsets = sum(end for source in projection.sources for end in log.ends(source.name).values())
     env = {"ONEFACT_S3": own.s3, "ONEFACT_CHECKPOINT_EVERY_S": "1", "ONEFACT_CHECKPOINT_OFFSETS": str(offsets)}
     workers = Workers(backing.env | env, tmp_path, "deploy.worker")
     kept = checkpoints_of(projection, own)
