@@ -59,6 +59,19 @@ def print_error(message: str, *, as_json: bool) -> None:
         sys.stdout.write(document({"error": message}) + "\n")
 
 
+def cell(value: Any) -> str:
+    """A value of a read model's column, as people see it in a table."""
+    from eventlog.digest import plain
+
+    match value := plain(value):
+        case None:
+            return ""
+        case dict():
+            return ", ".join(f"{name} {each}" for name, each in value.items())
+        case _:
+            return str(value)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows for people. What clients wrote is text, never markup and no control character."""
     from rich.console import Console

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.output import Json, print_json, print_table
+from deploy.cli.output import Json, cell, print_json, print_table
 from eventlog.errors import NotFound
 
 if TYPE_CHECKING:
@@ -79,19 +79,7 @@ def models(*, as_json: Json = False) -> None:
 
 
 def _print_rows(model: Model, found: Row | list[Row]) -> None:
-    from eventlog.digest import plain
-
     if isinstance(found, list):
-        print_table(list(model.columns), [[_shown(plain(value)) for value in row.values()] for row in found])
+        print_table(list(model.columns), [[cell(value) for value in row.values()] for row in found])
     else:
-        print_table([model.name, ""], [[name, _shown(plain(value))] for name, value in found.items()])
-
-
-def _shown(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case dict():
-            return ", ".join(f"{name} {each}" for name, each in value.items())
-        case _:
-            return str(value)
+        print_table([model.name, ""], [[name, cell(value)] for name, value in found.items()])

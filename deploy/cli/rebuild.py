@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.output import Json, print_json, print_table, say
+from deploy.cli.output import Json, cell, print_json, print_table, say
 from deploy.cli.progress import ProgressBar
 from eventlog.errors import BadInput, OnefactError
 
@@ -288,21 +288,11 @@ def print_differences(sample: Sequence[Difference], differing: int) -> None:
         live, folded = difference.live or {}, difference.folded or {}
         columns = difference.columns or [name for name in (live or folded) if (live or folded)[name] is not None]
         for number, column in enumerate(columns):
-            values = [_shown(plain(side.get(column))) if side else "(no row)" for side in (live, folded)]
+            values = [cell(side.get(column)) if side else "(no row)" for side in (live, folded)]
             rows.append([key if number == 0 else "", difference.kind if number == 0 else "", column, *values])
     print_table(["key", "", "column", "live", "by the log"], rows)
     if differing > len(sample):
         say(f"and {differing - len(sample):,} more")
-
-
-def _shown(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case dict():
-            return ", ".join(f"{name} {each}" for name, each in value.items())
-        case _:
-            return str(value)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.output import Json, print_json, print_table
+from deploy.cli.output import Json, cell, print_json, print_table
 
 if TYPE_CHECKING:
     from eventlog.models import Row
@@ -52,7 +52,7 @@ def sagas(
     if as_json:
         print_json(rows)
     else:
-        print_table(COLUMNS, [[_shown(row[name]) for name in COLUMNS] for row in rows])
+        print_table(COLUMNS, [[cell(row[name]) for name in COLUMNS] for row in rows])
 
 
 def _place(row: Row) -> tuple[bool, datetime]:
@@ -64,9 +64,3 @@ def _is_stuck(row: Row, now: datetime) -> bool:
         return False
     due = row["due"]
     return row["attempt"] > 1 or (due is not None and due + LATE < now)
-
-
-def _shown(value: Any) -> str:
-    from eventlog.digest import plain
-
-    return "" if value is None else str(plain(value))
