@@ -25,7 +25,7 @@ from bench.harness.facts import facts_of, produce_facts
 from bench.harness.model import Contest, Ready, Row, Run, Target, figure
 from bench.harness.stand import TIMEOUT_S, BenchError, Stand, until
 from bench.harness.worker import WorkerProcess
-from bench.rows.archive import bucket, proved, timed
+from bench.rows.archive import bucket, held_against_log, proved, timed
 from bench.rows.projections import ENRICHED, EVENTS, fold_version
 from eventlog.archive.objects import Objects
 from eventlog.archive.table import Table
@@ -88,9 +88,10 @@ class Whole(Ready):
     def what(self) -> str:
         return (
             f"{ENRICHED.name} and the events before it: {MODEL} built from Kafka by one process; archived by "
-            f"`onefact worker archiver`, proved, compacted, deleted from Kafka; {MODEL} built by `onefact replay` from "
-            f"the archive and compared; `onefact checkpoint`; `read {MODEL} KEY --as-of` at {READS} random points of "
-            f"each kind, each with a connection of its own, {PROVED} of them compared with a fold from the begin"
+            f"`onefact worker archiver`, proved alone and against Kafka, compacted, deleted there; {MODEL} built by "
+            f"`onefact replay` from it and compared; `onefact checkpoint`; `read {MODEL} KEY --as-of` at {READS} "
+            f"random points of each kind, each with its own connection, {PROVED} of them compared with a fold from "
+            "the begin"
         )
 
     def run(self, stand: Stand, number: int) -> Run:
@@ -105,6 +106,7 @@ class Whole(Ready):
         from_kafka = self._build(settings, seconds, peaks)
         self._archive(stand, settings, seconds, peaks)
         verify_rate, _ = timed(lambda: proved(Objects(settings), ENRICHED))
+        log_rate, _ = timed(lambda: held_against_log(settings, ENRICHED))
         _compact(settings)
         compacted_rate, _ = timed(lambda: proved(Objects(settings), ENRICHED))
         _forget(stand, settings)
@@ -122,6 +124,7 @@ class Whole(Ready):
                 "archive_rate": sum(_ends(settings, topic) for topic in TOPICS) / seconds["archive"],
                 "archiver_peak_bytes": peaks["archive"],
                 "verify_rate": verify_rate,
+                "log_verify_rate": log_rate,
                 "compacted_verify_rate": compacted_rate,
                 "kafka_build_s": seconds["build"],
                 "replay_s": seconds["replay"],
@@ -249,6 +252,7 @@ CONTEST = Contest(
     (
         figure("scale-verify", "verify, archived records", "whole", "verify_rate", "records/s",
                target=Target(1_000_000)),
+        figure("scale-verify-log", "verify, held against the log too", "whole", "log_verify_rate", "records/s"),
         figure("scale-verify-compacted", "verify, compacted", "whole", "compacted_verify_rate", "records/s"),
         figure("scale-archive", "archived", "whole", "archive_rate", "records/s"),
         figure("scale-archiver-memory", "resident memory of the archiver at its peak", "whole", "archiver_peak_bytes",
