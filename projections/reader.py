@@ -136,25 +136,15 @@ class Reader:
         that it leads to. `as_of` folds the log up to a time or a position, exactly. `version` reads one that
         is not live. Raises `NotFound` (no such model), `BadInput`, `Lags` (not so far in `timeout_s`), `ServiceAway`.
         """
+        if as_of is not None:
+            if version is not None:
+                raise BadInput("a read as of a point folds the log itself; it has no version")
+            return self._as_of(self.projection(model), key, as_of, at_least, Deadline(timeout_s))
         found = self._found.get(model) or self._find(model)
-        if as_of is None and at_least is None:
-            if type(key) is str and found.plain and version is None:
-                return found.store.get(found.model, (key,))
-        else:
-            deadline = Deadline(timeout_s)
-            if at_least is not None:
-                position = Position.parse(at_least) if isinstance(at_least, str) else at_least
-                self.lineage.wait(found.projection, found.store, position, deadline, version)
-            if as_of is not None:
-                if version is not None:
-                    raise BadInput("a read as of a point folds the log itself; it has no version")
-                whole = () if key is None else key_of(found.model, key)
-                rows = self.histories.fold(found.projection, whole, parse_point(as_of), deadline)
-                return (
-                    rows.get(whole)
-                    if len(whole) == len(found.model.key)
-                    else _starting(found.model, rows.scan(), whole)
-                )
+        if at_least is not None:
+            self._wait(found, at_least, Deadline(timeout_s), version)
+        elif type(key) is str and found.plain and version is None:
+            return found.store.get(found.model, (key,))
         if version is not None and version not in found.store.versions(found.model):
             raise NotFound(f"read model {model} has no version {version}; see `onefact models`")
         if key is None:
@@ -163,6 +153,27 @@ class Reader:
         if len(whole) == len(found.model.key):
             return found.store.get(found.model, whole, version)
         return _starting(found.model, found.store.scan(found.model, version), whole)
+
+    def _as_of(
+        self,
+        projection: Projection,
+        key: Given,
+        as_of: str | datetime | date | Position,
+        at_least: str | Position | None,
+        deadline: Deadline,
+    ) -> Row | list[Row] | None:
+        """Folded from the log; the model's store is not even opened, but to wait for it."""
+        if at_least is not None:
+            self._wait(self._find(projection.model.name), at_least, deadline)
+        whole = () if key is None else key_of(projection.model, key)
+        rows = self.histories.fold(projection, whole, parse_point(as_of), deadline)
+        if len(whole) == len(projection.model.key):
+            return rows.get(whole)
+        return _starting(projection.model, rows.scan(), whole)
+
+    def _wait(self, found: _Found, at_least: str | Position, deadline: Deadline, version: int | None = None) -> None:
+        position = Position.parse(at_least) if isinstance(at_least, str) else at_least
+        self.lineage.wait(found.projection, found.store, position, deadline, version)
 
     def ask(
         self,
@@ -183,8 +194,7 @@ class Reader:
         if ask is None:
             raise BadInput(f"{model} is no graph; read it by key")
         if at_least is not None:
-            position = Position.parse(at_least) if isinstance(at_least, str) else at_least
-            self.lineage.wait(found.projection, found.store, position, Deadline(timeout_s), version)
+            self._wait(found, at_least, Deadline(timeout_s), version)
         rows: list[Row] | None = ask(found.model, question, parameters, version)
         return rows or []
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from typing import NoReturn
 
 import pytest
 from aiokafka.partitioner import murmur2
@@ -15,13 +16,14 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from eventlog.digest import canonical
-from eventlog.errors import BadInput
+from eventlog.errors import BadInput, ServiceAway
 from eventlog.memory import MemoryRows
 from eventlog.models import Hash
 from eventlog.operations import Put, coalesce
 from eventlog.partition import partition_of
 from eventlog.position import Position
 from eventlog.roles import Projection
+from eventlog.settings import Settings
 from eventlog.topics import Topic
 from projections import Reader
 from projections.asof import Fact, Place, _apply
@@ -207,6 +209,20 @@ def test_750_points_of_a_long_stream_take_seconds(shop: Shop) -> None:
         assert isinstance(row, dict)
         assert row["facts"] == number + 1
     assert time.monotonic() - started < 20
+
+
+def test_no_store_is_needed(shop: Shop, told: Told) -> None:
+    def none_there(store: str, settings: Settings) -> NoReturn:
+        raise ServiceAway(store, f"{settings.home} has none")
+
+    name, now = shops(told)[0], "2100-01-01"
+    with Reader(shop.settings, catalog=CATALOG, stores=none_there) as reader:
+        for model in ("shop_shelf", "shop_ranking"):
+            with pytest.raises(ServiceAway):
+                reader.read(model, name)
+            row = reader.read(model, name, as_of=now)
+            assert row is not None
+            assert row == shop.reader.read(model, name, as_of=now)
 
 
 def test_a_log_whose_beginning_is_gone_is_no_history(shop: Shop) -> None:
