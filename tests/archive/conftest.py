@@ -21,6 +21,8 @@ from eventlog.provision import described, ensure_topics
 from eventlog.reader import LogReader, to_record
 from eventlog.settings import Settings
 from eventlog.topics import Topic
+from tests.backing import until
+from tests.runtime.harness import wait_none_open
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +98,7 @@ class Archive:
                 else:
                     producer.commit_transaction(30)
         assert producer.flush(30) == 0
+        wait_none_open(self.settings, self.topic)
 
     def log(self, partition: int = 0) -> list[Record]:
         """What Kafka has, with the type of each timestamp."""
@@ -123,9 +126,12 @@ def kafka_archive(archive: Archive) -> Archive:
     return archive
 
 
-def delete_topic(settings: Settings, name: str) -> None:
-    admin = AdminClient({"bootstrap.servers": settings.kafka})
-    admin.delete_topics([name])[name].result()
+def delete_topic(settings: Settings, *names: str) -> None:
+    """The controller answers first; that it is gone the broker hears some time later, and tells clients until then."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+    for future in admin.delete_topics(list(names)).values():
+        future.result(30)
+    until(lambda: not admin.list_topics(timeout=30).topics.keys() & set(names), "the topics are gone")
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from eventlog.topics import Topic
 from eventlog.upkeep.verify import NO_FILE, verify
 from tests.archive.conftest import Archive
 from tests.archive.live import cut, live, until
+from tests.runtime.harness import wait_none_open
 
 
 @pytest.fixture
@@ -57,6 +58,7 @@ def abort(archive: Archive, count: int) -> None:
         producer.produce(archive.topic, value=b"never", partition=0)
     producer.flush(30)
     producer.abort_transaction(30)
+    wait_none_open(archive.settings, archive.topic)
 
 
 def test_what_is_archived_reaches_up_to_the_end_of_the_log(kafka_archive: Archive, shared: Shared) -> None:

@@ -24,6 +24,7 @@ from tests.archive.live import cut as forgotten
 from tests.archive.test_one_reader import read
 from tests.archive.test_sink import contents
 from tests.backing import until
+from tests.runtime.harness import wait_none_open
 
 
 def test_what_came_after_the_cut_is_put_aside_or_kept(own: Settings, name: str) -> None:
@@ -101,6 +102,7 @@ def test_there_is_no_cut_while_something_is_under_way(own: Settings, name: str) 
     assert Quiet(own, {name: 1}).ends() is None
     archive.write(archive.log())
     producer.commit_transaction(30)
+    wait_none_open(own, name)
     cut = cutter.look()
     assert cut is not None, "the moment that was found is archived now"
     assert cut.ends[name, 0] <= archive.log()[-1].offset

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from eventlog.archive.cuts import newest_cut
 from eventlog.archive.objects import Objects
@@ -15,6 +14,7 @@ from eventlog.provision import provision
 from eventlog.runtime.groups import commit_positions
 from eventlog.settings import CUT_EVERY_S_MIN, Settings
 from eventlog.upkeep.quiet import Quiet
+from tests.archive.conftest import delete_topic
 from tests.archive.loaded import CATALOG, LOADED
 from tests.archive.test_whole import in_order
 from tests.backing import Backing
@@ -27,7 +27,7 @@ FACTS = (EVENTS, ENRICHED)
 STREAMS = 400
 LOAD = 20_000
 """Commands; more than are decided before there is a cut."""
-WAIT_S = 90
+WAIT_S = 120
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_cluster_that_is_lost_under_load_comes_back(own: Settings, workers: Wo
         wait_until(lambda: quiet.ends() is not None, WAIT_S, "transactions of the dead have ended")
         made = {topic.name: read_all(own, topic) for topic in FACTS}
         assert len(made[EVENTS.name]) < LOAD, "it was lost under the load"
-        lose(own)
+        delete_topic(own, *(topic.name for topic in CATALOG.archiver.sources))
         with pytest.raises(Torn, match="--at-cut"):
             wanted_topics(own, CATALOG.published)
         bootstrap(own, wanted_topics(own, CATALOG.published, at_cut=True))
@@ -93,9 +93,3 @@ def cut_within(objects: Objects, workers: Workers) -> None:
         return cut is not None and all(sum(cut.ends[t.name, p] for p in range(t.partitions)) > STREAMS for t in FACTS)
 
     wait_until(look, WAIT_S, "a cut under load", workers.logs)
-
-
-def lose(settings: Settings) -> None:
-    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
-    for future in admin.delete_topics([topic.name for topic in CATALOG.archiver.sources]).values():
-        future.result(30)

@@ -35,15 +35,26 @@ from eventlog.upkeep.status import statuses
 from eventlog.upkeep.verify import verify_all
 from projections import Reader
 from projections.replay import replay
+from tests.archive.conftest import delete_topic
 from tests.archive.kept import CATALOG, FACTS, JOURNAL, KEPT, LATER, SUMS
 from tests.backing import Backing
 from tests.runtime.counting import Count
-from tests.runtime.harness import Workers, codec_of, consumed, header, publish, read_all, seeded, wait_until
+from tests.runtime.harness import (
+    Workers,
+    codec_of,
+    consumed,
+    header,
+    publish,
+    read_all,
+    seeded,
+    wait_none_open,
+    wait_until,
+)
 
 ROLES = ("kept.decider", "kept.enricher", JOURNAL.name, SUMS.name)
 TOPICS = {topic.name: topic for topic in CATALOG.archiver.sources}
 WRITTEN = [name for name in TOPICS if not name.endswith(".dead")]
-WAIT_S = 60
+WAIT_S = 100
 ASKED_AT = datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -174,7 +185,7 @@ def test_kafka_forgets_and_nobody_notices(
     with Reader(settings, catalog=CATALOG) as reader:
         assert reader.read(LATER.model.name) == reader.read(JOURNAL.model.name)
     workers.signal("archiver", signal.SIGTERM)
-    assert workers.processes["archiver"].wait(30) == 0
+    assert workers.processes["archiver"].wait(60) == 0
     assert waiting(settings) == 0, "an archiver that is asked to end commits what it has"
     objects = Objects(settings)
     assert {name: made["partitions"] for name, made in topics_of(objects).items() if name in TOPICS} == {
@@ -185,6 +196,7 @@ def test_kafka_forgets_and_nobody_notices(
     # And now every topic is lost, with the positions of those who read them, and every store.
     before = everything(settings, streams[:1], position)
     workers.stop()
+    wait_none_open(settings, *TOPICS)
     assert Cutter(objects, {name: topic.partitions for name, topic in TOPICS.items()}).look() is not None
     new = lost(settings)
     folder = tmp_path_factory.mktemp("another")
@@ -198,9 +210,7 @@ def test_kafka_forgets_and_nobody_notices(
 
 def lost(settings: Settings) -> Settings:
     """The log without a topic of ours, and with them their readers' positions; an empty database in both stores."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
-    for future in admin.delete_topics(list(TOPICS)).values():
-        future.result(30)
+    delete_topic(settings, *TOPICS)
     empty = f"whole_{secrets.token_hex(4)}"
     with psycopg.connect(settings.postgres, autocommit=True) as connection:
         connection.execute(f'create database "{empty}"')
@@ -246,6 +256,7 @@ def goes_on(
         )
     decided = lambda: consumed(settings, "kept.decider", KEPT.topic("commands"))  # noqa: E731
     wait_until(decided, WAIT_S, "decided", workers.logs)
+    wait_none_open(settings, events.name)
     with LogReader(settings) as log:
         more = log.batches({place: (end, log.bounds(*place)[1]) for place, end in ends.items()})
         (last,) = (to_record(message) for _, messages, _ in more for message in messages)

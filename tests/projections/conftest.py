@@ -30,6 +30,7 @@ from projections import Reader
 from projections.stores import open_store
 from tests.backing import until
 from tests.projections.shop import CATALOG, EVENTS, RANKER, Counted
+from tests.runtime.harness import wait_none_open
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 _NUMBERS = itertools.count(1)
@@ -89,6 +90,7 @@ class Shop:
     def enrich(self) -> None:
         """Bring the enriched topic to the end of the events, as its worker would."""
         asyncio.run(self._enrich())
+        wait_none_open(self.settings, *(topic.name for topic in CATALOG.topics))
 
     async def _enrich(self) -> None:
         references = ReferenceReader((), self.settings, self.codec)

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from confluent_kafka import Producer
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from eventlog.codec import Codec
 from eventlog.envelope import Record, command_headers
 from eventlog.message import Command
-from eventlog.reader import LogReader, to_record
+from eventlog.reader import NO_LEADER, LogReader, to_record
 from eventlog.registry import Registry
 from eventlog.roles import Catalog
 from eventlog.settings import Settings
@@ -65,9 +66,9 @@ class Workers:
             return False
 
     def metrics(self, name: str) -> str:
-        return httpx.get(f"http://127.0.0.1:{self.ports[name]}/metrics", timeout=5).text
+        return httpx.get(f"http://127.0.0.1:{self.ports[name]}/metrics", timeout=30).text
 
-    def wait_ready(self, *names: str, timeout_s: float = 60) -> None:
+    def wait_ready(self, *names: str, timeout_s: float = 100) -> None:
         wait_until(
             lambda: all(self.is_ready(n) for n in names or self.processes), timeout_s, "workers ready", self.logs
         )
@@ -82,7 +83,7 @@ class Workers:
                 process.terminate()
         for process in self.processes.values():
             try:
-                process.wait(30)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -120,8 +121,36 @@ def publish(settings: Settings, codec: Codec, topic: Topic, commands: Iterable[t
     assert producer.flush(60) == 0
 
 
+def none_open(settings: Settings, *topics: str) -> bool:
+    """Whether what was in the topics when they were asked for is committed or aborted, as readers see it, too.
+
+    Whoever ends a transaction is answered before its end is written into the partitions, where it is hidden until then.
+    """
+    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+    there = admin.list_topics(timeout=30).topics
+    places = [TopicPartition(name, number) for name in topics if name in there for number in there[name].partitions]
+
+    def ends(level: IsolationLevel) -> list[int]:
+        wanted = {place: OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
+        found = admin.list_offsets(wanted, isolation_level=level, request_timeout=30)
+        return [found[place].result().offset for place in places]
+
+    try:
+        written = ends(IsolationLevel.READ_UNCOMMITTED)
+        return all(stable >= end for stable, end in zip(ends(IsolationLevel.READ_COMMITTED), written, strict=True))
+    except KafkaException as error:
+        if error.args[0].code() not in (*NO_LEADER, KafkaError.UNKNOWN_TOPIC_OR_PART):
+            raise
+        return False  # a topic that was only just made
+
+
+def wait_none_open(settings: Settings, *topics: str) -> None:
+    wait_until(lambda: none_open(settings, *topics), 120, f"transactions in {', '.join(topics)} have ended")
+
+
 def read_all(settings: Settings, topic: Topic) -> list[Record]:
-    """Every committed record of the topic, each partition in order."""
+    """Every committed record of the topic, each partition in order, with what was about to be committed."""
+    wait_none_open(settings, topic.name)
     with LogReader(settings) as reader:
         ranges = {key: (0, end) for key, end in reader.ends(topic.name).items()}
         return [to_record(m) for _, messages, _ in reader.batches(ranges) for m in messages]
@@ -141,6 +170,8 @@ def codec_of(settings: Settings, catalog: Catalog) -> Iterator[Codec]:
 
 def consumed(settings: Settings, group: str, topic: Topic) -> bool:
     """Whether the group has committed up to the end of the topic (transaction markers may follow the last record)."""
+    if not none_open(settings, topic.name):
+        return False  # what is about to be committed there is to be read, too
     with LogReader(settings, group=group) as reader:
         for partition in range(topic.partitions):
             low, end = reader.bounds(topic.name, partition)

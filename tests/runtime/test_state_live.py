@@ -16,7 +16,7 @@ from eventlog.runtime.kafka_task import DecideTask
 from eventlog.settings import Settings
 from tests.backing import Backing
 from tests.runtime.counting import COUNTING, DECIDER
-from tests.runtime.harness import Workers, publish, seeded, wait_until
+from tests.runtime.harness import Workers, publish, seeded, wait_none_open, wait_until
 from tests.runtime.test_exactly_once import PROCESSORS, RECOVERY_S, all_decided, check_invariants, commands
 
 
@@ -70,6 +70,7 @@ def test_recovery_reads_only_the_tail(
     publish(settings, codec, COUNTING.topic("commands"), commands("tail", 3_000, 50))
     wait_until(lambda: all_decided(settings), RECOVERY_S, "everything decided", workers.logs)
     workers.kill("a")
+    wait_none_open(settings, DECIDER.changelog.name)
     home = settings.model_copy(
         update={"home": tmp_path / "home", "worker_name": "a", "state_store": "rocksdb", "state_cache_mb": 0}
     )

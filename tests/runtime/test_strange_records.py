@@ -28,7 +28,7 @@ from projections.stores import open_store
 from tests.backing import Backing
 from tests.runtime.batches import produce_raw
 from tests.runtime.counting import CATALOG, COUNTING, Count, Counted
-from tests.runtime.harness import Workers, consumed, header, publish, read_all, wait_until
+from tests.runtime.harness import Workers, consumed, header, publish, read_all, wait_none_open, wait_until
 
 COMMANDS, EVENTS = COUNTING.topic("commands"), COUNTING.topic("events")
 ROLES = ("counting.decider", "counting.enricher", "counting.counts", "counting.sums")
@@ -71,8 +71,8 @@ def append_raw(settings: Settings, topic: Topic, key: bytes, value: bytes, heade
 
 
 def everything_read(settings: Settings, workers: Workers) -> None:
-    wait_until(lambda: consumed(settings, "counting.decider", COMMANDS), 60, "everything decided", workers.logs)
-    wait_until(lambda: consumed(settings, "counting.enricher", EVENTS), 60, "everything enriched", workers.logs)
+    wait_until(lambda: consumed(settings, "counting.decider", COMMANDS), 100, "everything decided", workers.logs)
+    wait_until(lambda: consumed(settings, "counting.enricher", EVENTS), 100, "everything enriched", workers.logs)
 
     def projected() -> bool:
         with LogReader(settings) as log:
@@ -87,7 +87,8 @@ def everything_read(settings: Settings, workers: Workers) -> None:
                     return False
         return True
 
-    wait_until(projected, 60, "everything projected", workers.logs)
+    wait_none_open(settings, COUNTING.topic("enriched").name, COMMANDS.dead.name, EVENTS.dead.name)
+    wait_until(projected, 100, "everything projected", workers.logs)
 
 
 def codes(settings: Settings, counter: str) -> dict[str, Counter[str]]:
@@ -175,7 +176,7 @@ def append(settings: Settings, topic: Topic, key: bytes | None, value: bytes | N
         topic.name, key=key, value=value, headers=headers, timestamp=timestamp,  # type: ignore[arg-type]
         on_delivery=lambda error, _: failed.append(error) if error else None,
     )  # fmt: skip
-    assert producer.flush(60) == 0
+    assert producer.flush(120) == 0
     assert not failed
 
 
