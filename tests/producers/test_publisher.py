@@ -116,6 +116,7 @@ def test_murmur2_is_the_one_of_other_clients(data: bytes) -> None:
     assert partitions.murmur2(data) == murmur2(data) & 0xFFFFFFFF
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_what_is_not_delivered_is_raised_by_whoever_asks_next(silent: Settings) -> None:
     publisher = Publisher(silent, domains=[SILENT])
     publisher.sender.route(Ask)
@@ -176,12 +177,13 @@ def test_a_topic_that_is_missing_or_of_another_shape_is_said(silent: Settings) -
 
 
 def test_services_that_are_away_are_named(silent: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_producer, "METADATA_TIMEOUT_S", 1)
     with pytest.raises(ServiceAway, match="kafka is away: its address is not known"):
         Publisher(Settings(home=silent.home / "none", registry=silent.registry, kafka=""))
     nobody = silent.model_copy(update={"kafka": "127.0.0.1:1"})
-    with Publisher(nobody, domains=[SILENT]) as publisher, pytest.raises(ServiceAway, match="kafka is away"):
-        publisher.send(Ask(subject="s"))
+    with monkeypatch.context() as patch, Publisher(nobody, domains=[SILENT]) as publisher:
+        patch.setattr(_producer, "METADATA_TIMEOUT_S", 1)
+        with pytest.raises(ServiceAway, match="kafka is away"):
+            publisher.send(Ask(subject="s"))
     nobody = silent.model_copy(update={"registry": "http://127.0.0.1:1"})
     with Publisher(nobody, domains=[SILENT]) as publisher, pytest.raises(ServiceAway, match="registry is away"):
         publisher.send(Ask(subject="s"))
