@@ -42,7 +42,7 @@ class Provider:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.provider"], env=os.environ | env, cwd=ROOT, stdout=out, stderr=out
             )
-        until(self.answers, "the provider answers", 30)
+        until(self.answers, "the provider answers", 120)
 
     def answers(self) -> bool:
         try:
@@ -58,11 +58,11 @@ class Provider:
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
 
     def misbehave(self, **faults: float) -> None:
-        httpx.post(f"{self.url}/faults", json=faults, timeout=5).raise_for_status()
+        httpx.post(f"{self.url}/faults", json=faults, timeout=30).raise_for_status()
 
     def books(self) -> dict[str, list[dict[str, Any]]]:
-        found: dict[str, list[dict[str, Any]]] = httpx.get(f"{self.url}/books", timeout=10).json()
+        found: dict[str, list[dict[str, Any]]] = httpx.get(f"{self.url}/books", timeout=30).json()
         return found
