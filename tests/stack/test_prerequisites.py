@@ -107,7 +107,7 @@ def test_a_stranger_with_a_recorded_pid_is_left_alone(home: Home) -> None:
 
 
 def test_a_process_is_found_although_its_parent_died_before_recording_it(home: Home) -> None:
-    process = KeptProcess(home, "kafka", stop_timeout_s=1)
+    process = KeptProcess(home, "kafka", stop_timeout_s=60)
     process.start(Launch(["sleep", "60"], cwd=home.path, env={"PATH": os.defpath}))
     pid = process.pid()
     process.record.write_text(f"{pid}\n")  # all that its shell wrote

@@ -108,7 +108,7 @@ class Subject:
         match self.name:
             case "postgres":
                 self.sql(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                    "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
                     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             case "redis":
