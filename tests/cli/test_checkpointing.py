@@ -6,6 +6,7 @@ import json
 import secrets
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -24,7 +25,7 @@ from tests.cli.conftest import Onefact
 from tests.runtime.harness import Workers, wait_until
 
 MODEL = "ledger"
-WAIT_S = 60
+WAIT_S = 100
 
 
 def with_facts(onefact: Onefact, settings: Settings) -> tuple[Settings, int]:
@@ -57,15 +58,13 @@ def test_an_archiver_has_checkpoints_made(
     assert kept is not None
     try:
         workers.start("archiver", "archiver")
-        wait_until(lambda: bool(runs_of(workers)), WAIT_S, "a first run", workers.logs)
-        first = runs_of(workers)[0]
-        first.kill()
+        a_run(workers).kill()
+        said = "what ended without being asked to is said"
+        wait_until(lambda: "no checkpoints" in (tmp_path / "archiver.log").read_text(), WAIT_S, said, workers.logs)
         wait_until(lambda: bool(kept.index().checkpoints), WAIT_S, "a checkpoint", workers.logs)
-        assert "no checkpoints" in (tmp_path / "archiver.log").read_text(), "what ended without being asked to is said"
-        wait_until(lambda: bool(runs_of(workers)), WAIT_S, "another run", workers.logs)
-        (last,) = runs_of(workers)
+        last = a_run(workers)
         workers.signal("archiver", signal.SIGTERM)
-        assert workers.processes["archiver"].wait(30) == 0
+        assert workers.processes["archiver"].wait(60) == 0
         assert not last.is_running() or last.status() == psutil.STATUS_ZOMBIE
     finally:
         workers.stop()
@@ -105,6 +104,15 @@ def test_a_run_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatch
     assert "no-program" in said[0]["error"]
 
 
-def runs_of(workers: Workers) -> list[psutil.Process]:
-    children = psutil.Process(workers.processes["archiver"].pid).children()
-    return [child for child in children if "checkpoint" in child.cmdline()]
+def a_run(workers: Workers) -> psutil.Process:
+    """One that is at work."""
+    found: list[psutil.Process] = []
+
+    def look() -> bool:
+        for child in psutil.Process(workers.processes["archiver"].pid).children():
+            with suppress(psutil.NoSuchProcess):  # it ends by itself, too
+                found.extend([child] if "checkpoint" in child.cmdline() else [])
+        return bool(found)
+
+    wait_until(look, WAIT_S, "a run", workers.logs)
+    return found[0]
