@@ -22,7 +22,7 @@ from projections import Reader
 from projections.replay import replay
 from projections.rollback import rollback
 from projections.verify import verify
-from tests.backing import Backing
+from tests.backing import Backing, until
 from tests.projections.conftest import START, Shop
 from tests.projections.kinds import SOLD
 from tests.projections.shop import CATALOG, SHELF, STOCK, Counted
@@ -157,6 +157,7 @@ def test_no_read_fails_and_none_is_a_mixture(
         with reading(ways), shop.writing(projection, produce):
             for number in range(CUTOVERS):
                 cut_over(number)
+            until(lambda: all(way.reads > 10 or way.failed for way in ways), "enough has been read", 120)
     seconds = time.monotonic() - started
     for way in ways:
         told_of = f"{way.reads} reads, {len(way.failed)} failed, {CUTOVERS} cut-overs, {seconds:.0f} s"

@@ -64,9 +64,9 @@ async def read_while_opened_anew(settings: Settings, topic: str, tasks: dict[int
                 await runner.hold()
                 runner.release()
             await asyncio.sleep(rng.choice((0, 0.001, 0.005)))
-        producer.flush(10)
+        assert producer.flush(60) == 0
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 while any(task.seen[-1:] != [RECORDS // PARTITIONS - 1] for task in tasks.values()):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
     finally:
@@ -96,7 +96,7 @@ def test_what_was_on_its_way_does_not_hide_what_is_read_again(
     producer = Producer({"bootstrap.servers": settings.kafka})
     for number in range(RECORDS):
         producer.produce(topic, value=str(number))
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     producer.close()
     monkeypatch.setattr(runtime, "FETCH_RECORDS_MAX", 50)
     feed, as_message = RoleApp._feed, Consumer._as_message
@@ -118,11 +118,11 @@ def test_what_was_on_its_way_does_not_hide_what_is_read_again(
         app = RoleApp(f"noting-{uuid.uuid4().hex[:8]}", {topic: 1}, lambda *_: task, settings)
         await app.start()
         try:
-            async with asyncio.timeout(60):
-                before = -1
-                while not fetched or len(fetched) != before:  # until every place of the stream is taken
-                    before = len(fetched)
-                    await asyncio.sleep(0.5)
+            async with asyncio.timeout(120):
+                # Every place of the stream is taken, and one more waits for its place.
+                while len(fetched) <= app.conf.stream_buffer_maxsize:  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.05)
+                before = len(fetched)
                 runner = app.runners[TP(topic, 0)]
                 await runner.hold()
                 runner.release()
@@ -161,7 +161,7 @@ def test_partitions_that_are_opened_together_ask_together_where_the_log_begins(
         app = RoleApp(f"noting-{uuid.uuid4().hex[:8]}", {topic: many}, Noting, settings)
         await app.start()
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 while len(app.runners) < many or not app.ready:  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(0.05)
         finally:
