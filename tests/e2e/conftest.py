@@ -45,7 +45,11 @@ class Cli:
 def onefact(backing: Backing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """The program with a stack up, and a payment provider beside it."""
     provider = Provider(tmp_path_factory.mktemp("provider"))
-    told = {"ONEFACT_HOME": str(tmp_path_factory.mktemp("home")), "ONEFACT_PAYMENTS_URL": provider.url}
+    told = {
+        "ONEFACT_HOME": str(tmp_path_factory.mktemp("home")), "ONEFACT_PAYMENTS_URL": provider.url,
+        # No order is to be given up because the machine is busy.
+        "ONEFACT_DEADLINES": "fulfilment.reservation=600,fulfilment.payment=600",
+    }  # fmt: skip
     cli = Cli(backing.env | told)
     provider.start()
     try:

@@ -34,7 +34,9 @@ TIMED_OUT = [
     "FulfilmentStarted", "LineReserved", "ChargeStarted", "DeadlinePassed", "CompensationStarted", "RefundStarted",
     "RefundEnded", "ReleaseStarted", "LineReleased", "ClosingStarted", "FulfilmentCancelled",
 ]  # fmt: skip
-TIMEOUT_S = 60
+TIMEOUT_S = 100
+PATIENT = "fulfilment.reservation=600,fulfilment.retry=600,fulfilment.payment="
+"""Nothing but payments passes its deadline here, however long a busy machine takes for the rest."""
 
 
 @pytest.fixture
@@ -87,7 +89,7 @@ class Shop:
         value = self.codec.encode(Tick(saga=name, at=at))
         partition = partition_of(order.encode(), SAGA.source.partitions)
         producer.produce(SAGA.source.name, value, name, partition=partition, headers=headers)  # type: ignore[arg-type]
-        assert producer.flush(10) == 0
+        assert producer.flush(60) == 0
 
     def stock(self) -> tuple[int, int, int]:
         """On hand, reserved, shipped."""
@@ -104,6 +106,7 @@ def row_of(reader: Reader, order: str) -> str | None:
 
 
 def test_orders_end_and_deadlines_outlive_their_worker(settings: Settings, codec: Codec, workers: Workers) -> None:
+    workers.env["ONEFACT_DEADLINES"] = f"{PATIENT}3600"
     workers.start("saga", *ROLES)
     workers.wait_ready()
     shop = Shop(settings, codec, workers)
@@ -114,14 +117,14 @@ def test_orders_end_and_deadlines_outlive_their_worker(settings: Settings, codec
     shop.wait(waiting, "ChargeStarted")
     workers.kill("saga")
 
-    workers.env["ONEFACT_DEADLINES"] = "fulfilment.payment=2"
+    workers.env["ONEFACT_DEADLINES"] = f"{PATIENT}2"
     workers.start("saga")
     workers.wait_ready()
     late = shop.place("late")  # nobody but the saga's own alarm says that its time is over
     shop.settle_refund(late)
     shop.wait(late, "FulfilmentCancelled")
-    assert "DeadlinePassed" not in shop.facts(waiting), "it has a minute, whatever others have now"
-    shop.move_clock(waiting, timedelta(seconds=60))
+    assert "DeadlinePassed" not in shop.facts(waiting), "it has an hour, whatever others have now"
+    shop.move_clock(waiting, timedelta(hours=1))
     shop.settle_refund(waiting)
     shop.wait(waiting, "FulfilmentCancelled")
 

@@ -12,7 +12,7 @@ from tests.backing import Backing
 from tests.faults.saga.campaign import Run
 
 ORDERS, KILLS = 16, 2
-DEADLINES = "fulfilment.reservation=6,fulfilment.payment=6,fulfilment.retry=2"
+DEADLINES = "fulfilment.reservation=15,fulfilment.payment=15,fulfilment.retry=3"
 
 
 @pytest.mark.timeout(400)
