@@ -123,10 +123,10 @@ def test_killed_anywhere_it_goes_on(archive: Archive) -> None:
     program = [sys.executable, "-m", "tests.archive.killed", archive.topic]
     points = {"before file": 1, "after file": 2, "before commit": 3, "after commit": 5}
     for point, committed in points.items():
-        killed = subprocess.run([*program, point, "2"], env=environment, check=False, timeout=60)
+        killed = subprocess.run([*program, point, "2"], env=environment, check=False, timeout=120)
         assert killed.returncode == -signal.SIGKILL
         assert len(archive.segments()) == committed, point
-    assert subprocess.run([*program, "never", "0"], env=environment, check=False, timeout=60).returncode == 0
+    assert subprocess.run([*program, "never", "0"], env=environment, check=False, timeout=120).returncode == 0
     records = drawn(400, seed=7)
     assert contents(archive.read(0, records[-1].offset + 1)) == contents(records)
     assert not verify(archive.objects, None, archive.topic, 0).faults

@@ -23,7 +23,7 @@ NUMBERS = count()
 
 @pytest.fixture(scope="module")
 def asked(settings: Settings) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=settings.registry, timeout=10) as client:
+    with httpx.Client(base_url=settings.registry, timeout=60) as client:
         yield client
 
 

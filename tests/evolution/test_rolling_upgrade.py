@@ -28,7 +28,7 @@ from tests.runtime.harness import Workers, header, read_all, seeded, wait_until
 NAMES = ("a", "b")
 ROLES = ("counting.decider", "counting.enricher")
 PAUSE_S = 0.002
-RECOVERY_S = 60
+RECOVERY_S = 120
 
 
 class Load:
@@ -88,7 +88,7 @@ def replace_one_by_one(workers: Workers, load: Load, release: str) -> None:
     for name in NAMES:
         load.goes_on()
         workers.signal(name, signal.SIGTERM)
-        assert workers.processes[name].wait(30) == 0
+        assert workers.processes[name].wait(60) == 0
         start(workers, name, release)
         workers.wait_ready()
     load.goes_on()

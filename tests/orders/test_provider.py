@@ -159,7 +159,7 @@ def check_stock(market: Market, stock: list[ReceiveStock]) -> None:
         return {row["sku"]: (row["on_hand"], row["reserved"], row["shipped"]) for row in rows if isinstance(row, dict)}
 
     expected = {r.sku: (int(r.quantity) - gone[r.sku], 0, gone[r.sku]) for r in stock}
-    wait_until(lambda: left() == expected, 30, "stock as it must be", lambda: f"{left()} is not {expected}")
+    wait_until(lambda: left() == expected, 120, "stock as it must be", lambda: f"{left()} is not {expected}")
 
 
 def check_models(settings: Settings, market: Market) -> None:
@@ -172,4 +172,4 @@ def check_models(settings: Settings, market: Market) -> None:
                 rows = [reader.read(model, (order,)) for order in ends]
                 return {row["order_id"]: row["status"] for row in rows if isinstance(row, dict)}
 
-            wait_until(lambda s=shown: s() == ends, 30, f"{model} as it must be")
+            wait_until(lambda s=shown: s() == ends, 120, f"{model} as it must be")

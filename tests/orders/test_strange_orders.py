@@ -162,6 +162,6 @@ def test_a_record_that_is_no_order_is_a_dead_letter(orders: Publisher, settings:
             if letter.key == mark.encode()
         )
 
-    wait_until(lambda: len(codes()) == 3, 30, "three dead letters", lambda: str(codes()))
+    wait_until(lambda: len(codes()) == 3, 100, "three dead letters", lambda: str(codes()))
     shown = onefact(backing, "dead", "list", "orders.commands")
     assert shown.replace("\n", "").isprintable()

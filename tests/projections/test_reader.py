@@ -93,7 +93,7 @@ def test_at_least_waits_until_the_model_has_applied_the_position(shop: Shop) -> 
     row = shop.reader.read("shop_shelf", name, at_least=position)
     assert isinstance(row, dict)
     assert row["items"] == {"tea": Decimal(7)}
-    assert 0.4 < time.monotonic() - started < 10
+    assert 0.4 < time.monotonic() - started < 30
     late.join()
 
 
@@ -123,7 +123,7 @@ def test_at_least_follows_the_facts_through_their_enricher(shop: Shop) -> None:
     with pytest.raises(Lags, match=r"shop_ranking lags: after 0.3 s it is at shop.enriched:"):
         shop.reader.read("shop_ranking", name, at_least=wanted, timeout_s=0.3)
     shop.apply(RANKING)
-    row = shop.reader.read("shop_ranking", name, at_least=wanted, timeout_s=5)
+    row = shop.reader.read("shop_ranking", name, at_least=wanted, timeout_s=60)
     assert row == {"shop": name, "total": Decimal(15)}
 
 
@@ -132,7 +132,7 @@ def test_a_fact_that_led_to_no_other_is_not_waited_for(shop: Shop) -> None:
     shop.enrich()
     shop.apply(RANKING)
     wanted = Position.of(EVENTS.name, partition, offset + 1)
-    shop.reader.read("shop_ranking", at_least=wanted, timeout_s=5)
+    shop.reader.read("shop_ranking", at_least=wanted, timeout_s=60)
 
 
 def test_positions_that_cannot_be_are_refused(shop: Shop) -> None:

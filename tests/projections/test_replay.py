@@ -167,7 +167,7 @@ def test_poison_is_passed_over_and_counted_and_not_written_down_again(shop: Shop
     name = fill(shop)
     producer = Producer({"bootstrap.servers": shop.settings.kafka, "log_level": 0})
     producer.produce(EVENTS.name, key=name, value=b"no Avro", partition=0)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     shop.apply(ITEMS)
     with LogReader(shop.settings) as log:
         before = log.ends(EVENTS.dead.name)

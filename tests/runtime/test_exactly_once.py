@@ -16,7 +16,7 @@ from tests.backing import Backing
 from tests.runtime.counting import COUNTING, Count, Counted
 from tests.runtime.harness import Workers, consumed, header, publish, read_all, seeded, wait_until
 
-RECOVERY_S = 60
+RECOVERY_S = 120
 PROCESSORS = ("counting.decider", "counting.enricher")
 
 
@@ -90,6 +90,6 @@ def test_workers_come_and_go(settings: Settings, codec: Codec, workers: Workers)
     workers.wait_ready()
     workers.signal("a", signal.SIGTERM)
     publish(settings, codec, COUNTING.topic("commands"), published[2 * third :])
-    assert workers.processes["a"].wait(30) == 0
+    assert workers.processes["a"].wait(60) == 0
     wait_until(lambda: all_decided(settings), RECOVERY_S, "the one that stayed took over", workers.logs)
     check_invariants(settings, codec, "rebalance", published)

@@ -20,7 +20,7 @@ from tests.runtime.counting import CATALOG, COUNTING, JOURNAL, SUMS, Counted, lo
 
 EVENTS = COUNTING.topic("events")
 FACTS, BROKEN_AT = 5, 3
-LOOKS = 1_000
+LOOKS = 6_000
 
 
 class Feed:

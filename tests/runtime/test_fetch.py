@@ -52,7 +52,7 @@ def test_a_group_without_positions_may_be_asked(settings: Settings, place: Topic
         async with consumer_of(settings, place) as consumer:
             assert await consumer.position(place) == 0
             consumer.seek(place, 3)
-            found = await consumer.getmany(place, timeout_ms=10_000)
+            found = await consumer.getmany(place, timeout_ms=60_000)
             return [record.offset for record in found[place]]
 
     assert asyncio.run(ask()) == [3, 4]

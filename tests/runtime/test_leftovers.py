@@ -84,7 +84,7 @@ def test_leftovers_of_an_aborted_transaction_stay_hidden(
     try:
         workers.start("a", DECIDER.name)
         publish(settings, codec, DECIDER.source, [(f"{counter}:1", Count(counter_id=counter, number=7))])
-        wait_until(lambda: consumed(settings, DECIDER.name, DECIDER.source), 60, "decided", workers.logs)
+        wait_until(lambda: consumed(settings, DECIDER.name, DECIDER.source), 120, "decided", workers.logs)
         found = [record for record in read_all(settings, COUNTING.topic("events")) if record.key == counter.encode()]
         assert [header(record, "ce_id") for record in found] == [f"{counter}:1"]
     finally:

@@ -40,7 +40,7 @@ def counter() -> str:
 
 
 def decided(settings: Settings, workers: Workers) -> None:
-    wait_until(lambda: consumed(settings, "counting.decider", COMMANDS), 30, "everything decided", workers.logs)
+    wait_until(lambda: consumed(settings, "counting.decider", COMMANDS), 100, "everything decided", workers.logs)
 
 
 def of(settings: Settings, topic: Topic, key: str) -> list[Record]:
@@ -198,7 +198,7 @@ def test_poison_among_facts_does_not_stop_the_enricher(
     append(settings, EVENTS.name, counter.encode(), b"\x00garbage", [("ce_id", b"x")])
     publish(settings, codec, COMMANDS, [(f"{counter}/1", Count(counter_id=counter, number=4))])
     decided(settings, workers)
-    wait_until(lambda: consumed(settings, "counting.enricher", EVENTS), 30, "everything enriched", workers.logs)
+    wait_until(lambda: consumed(settings, "counting.enricher", EVENTS), 100, "everything enriched", workers.logs)
     (fact,) = [
         codec.decode(r.value, COUNTING.topic("enriched")) for r in of(settings, COUNTING.topic("enriched"), counter)
     ]
@@ -209,6 +209,7 @@ def test_poison_among_facts_does_not_stop_the_enricher(
 
 
 def test_metrics_tell_what_happened(workers: Workers) -> None:
+    workers.wait_ready()
     text = workers.metrics("records")
     for name in (
         "records_total",

@@ -99,7 +99,7 @@ def test_off_nothing_is_touched(settings: Settings, backing: Backing, codec: Cod
         with publisher(settings) as publish:
             extension = [("traceparent", f"{GIVEN}01".encode())]
             publish.send(Count(counter_id=counter, number=1), extensions=extension, wait=True)
-        wait_until(lambda: bool(facts(settings, COUNTING.topic("enriched"), counter)), 30, "enriched", started.logs)
+        wait_until(lambda: bool(facts(settings, COUNTING.topic("enriched"), counter)), 100, "enriched", started.logs)
     finally:
         started.stop()
     for kind in ("commands", "events", "enriched"):
@@ -107,12 +107,17 @@ def test_off_nothing_is_touched(settings: Settings, backing: Backing, codec: Cod
         assert header(record, "traceparent") == f"{GIVEN}01"
 
 
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address where connections are refused, and which nobody else is given meanwhile."""
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{unheard.getsockname()[1]}"
+
+
 def test_a_collector_that_is_away_harms_nothing_and_is_said_once(
-    settings: Settings, backing: Backing, codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, backing: Backing, codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nobody: str
 ) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
     away = {ENDPOINT: nobody, "OTEL_EXPORTER_OTLP_TIMEOUT": "1", "OTEL_BSP_MAX_QUEUE_SIZE": "512"} | QUICK
     started = Workers(backing.env | {"ONEFACT_TRACING": "true"} | away, tmp_path)
     started.start("away", "counting.decider")
@@ -125,7 +130,7 @@ def test_a_collector_that_is_away_harms_nothing_and_is_said_once(
             for number in range(3_000):  # several times what the queue holds
                 publish.send(Count(counter_id=f"{counter}-{number % 50}", number=1), wait=number % 1000 == 999)
         log = tmp_path / "away.log"
-        wait_until(lambda: "traces are not taken" in log.read_text(), 30, "it is said", started.logs)
+        wait_until(lambda: "traces are not taken" in log.read_text(), 100, "it is said", started.logs)
         time.sleep(3)  # two more attempts
     finally:
         started.stop()
@@ -143,7 +148,7 @@ def test_the_tree_of_a_command(settings: Settings, traced: Settings, workers: Wo
         publish.send(Count(counter_id=counter, number=2), id=counter, wait=True)
     (command,) = facts(settings, COUNTING.topic("commands"), counter)
     trace_id = header(command, "traceparent").split("-")[1]
-    wait_until(lambda: len(collector.trace(trace_id)) >= 6, 30, "every span of the trace", workers.logs)
+    wait_until(lambda: len(collector.trace(trace_id)) >= 6, 100, "every span of the trace", workers.logs)
     spans = collector.trace(trace_id)
     root = one(spans, "publish counting.commands")
     decide = one(spans, "decide counting.commands")
@@ -169,7 +174,7 @@ def test_a_refusal_names_the_span_that_refused(
         assert isinstance(publish.send(Count(counter_id=counter, number=-1), wait=True), Refused)
     (rejection,) = facts(settings, COUNTING.topic("rejections"), counter)
     made_by = header(rejection, "traceparent")
-    wait_until(lambda: any(made_by.startswith(s.place) for s in collector.spans), 30, "its span", workers.logs)
+    wait_until(lambda: any(made_by.startswith(s.place) for s in collector.spans), 100, "its span", workers.logs)
     (span,) = [s for s in collector.spans if made_by.startswith(s.place)]
     assert span.name == "decide counting.commands"
 
