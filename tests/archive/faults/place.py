@@ -24,6 +24,7 @@ from eventlog.registry import Registry
 from eventlog.settings import Settings
 from eventlog.topics import Topic
 from eventlog.upkeep.tiers import Move
+from tests.runtime.harness import wait_none_open
 
 RECORDS = 100
 SCHEMAS = 3
@@ -124,6 +125,7 @@ def _publish(place: Place, draw: random.Random) -> None:
             producer.abort_transaction(30)
         else:
             producer.commit_transaction(30)
+    wait_none_open(place.settings, place.topic)
     (place.folder / "expected").write_bytes(pickle.dumps(place.log()))
 
 

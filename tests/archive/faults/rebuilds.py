@@ -49,6 +49,7 @@ from tests.archive.faults.checks import require
 from tests.archive.faults.place import Place
 from tests.archive.points import around
 from tests.projections.shop import SHELF, STOCK, Counted
+from tests.runtime.harness import wait_none_open
 
 FACTS = 120
 PARTITIONS = 2
@@ -61,7 +62,7 @@ EVERY = 20
 TRIES = 40
 POINTS = 3
 """Of a case, as of which is read."""
-HELD_S = 30.0
+HELD_S = 90.0
 """So long processes of a replay that was killed may hold its lock: until they have noticed."""
 
 
@@ -170,6 +171,7 @@ def _publish(place: Place, draw: random.Random) -> None:
             producer.commit_transaction(30)
             versions = after
             told.facts += sorted(made, key=lambda each: each[4])
+    wait_none_open(place.settings, place.topic)
     told.keep(place)
 
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from confluent_kafka.admin import AdminClient
-
 from eventlog.archive import frozen, meta, objects, past
 from eventlog.archive.cuts import write_cut
 from eventlog.archive.meta import Schemas
@@ -24,6 +22,7 @@ from eventlog.upkeep import compact, tiers
 from eventlog.upkeep.policy import Policy, TopicPolicy
 from eventlog.upkeep.quiet import Quiet
 from eventlog.upkeep.rewind import rewind
+from tests.archive.conftest import delete_topic
 from tests.archive.faults import rebuilds
 from tests.archive.faults.checks import check
 from tests.archive.faults.place import Place, fill
@@ -173,8 +172,7 @@ def cut(place: Place) -> None:
 
 def lose(place: Place) -> None:
     """The cluster is gone, as far as this topic is concerned."""
-    admin = AdminClient({"bootstrap.servers": place.settings.kafka, "log_level": 0})
-    admin.delete_topics([place.topic])[place.topic].result()
+    delete_topic(place.settings, place.topic)
 
 
 class Check(Protocol):
