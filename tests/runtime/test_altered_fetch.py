@@ -26,12 +26,12 @@ def test_a_bit_that_was_turned_on_the_way_is_never_decided(
         workers.start("a", DECIDER.name)
         workers.wait_ready()
         publish(settings, codec, DECIDER.source, commands)
-        wait_until(lambda: workers.processes["a"].poll() is not None, 60, "the worker ends", workers.logs)
+        wait_until(lambda: workers.processes["a"].poll() is not None, 120, "the worker ends", workers.logs)
         assert mark.exists()
         assert workers.processes["a"].returncode != 0
         assert "Invalid CRC" in workers.logs()
         workers.start("a")
-        wait_until(lambda: consumed(settings, DECIDER.name, DECIDER.source), 60, "decided", workers.logs)
+        wait_until(lambda: consumed(settings, DECIDER.name, DECIDER.source), 120, "decided", workers.logs)
         found = [record for record in read_all(settings, COUNTING.topic("events")) if SPOILT[1:] in (record.key or b"")]
         assert [header(record, "ce_causationid") for record in found] == [command_id for command_id, _ in commands]
         assert {record.key for record in found} == {counter.encode()}
