@@ -15,7 +15,7 @@ from eventlog.runtime.runner import Runner
 from eventlog.runtime.task import PartitionTask
 from tests.archive.conftest import Archive
 
-WAIT_S = 60
+WAIT_S = 120
 
 
 def cut(archive: Archive, before: int, partition: int = 0) -> None:

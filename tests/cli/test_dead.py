@@ -38,7 +38,7 @@ def produce(
     assert producer.flush(30) == 0
 
 
-def until(found: Callable[[], Any], timeout_s: float = 30) -> Any:
+def until(found: Callable[[], Any], timeout_s: float = 120) -> Any:
     deadline = time.monotonic() + timeout_s
     while not (value := found()):
         assert time.monotonic() < deadline

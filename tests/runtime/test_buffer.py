@@ -58,7 +58,7 @@ class Feed:
 
 
 async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not done():  # noqa: ASYNC110 - turns of the loop are what is waited for
             await asyncio.sleep(0)
 
