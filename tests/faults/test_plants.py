@@ -7,11 +7,11 @@ import os
 import pkgutil
 import random
 import signal
-import traceback
 from pathlib import Path
 
 import pytest
 
+from tests.apart import exit_code
 from tests.faults import plants, points
 from tests.faults.case import Case
 from tests.faults.kinds import KINDS
@@ -34,22 +34,15 @@ def test_every_bug_is_looked_for() -> None:
         assert planted.kind in CAMPAIGNS or max(own) < KINDS[planted.kind].cases, name
 
 
+def plant(name: str) -> None:
+    importlib.import_module(f"tests.faults.plants.{name}").plant()
+    points.install()
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_it_can_be_planted(name: str) -> None:
     """In a process of its own: a bug that was planted stays."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            importlib.import_module(f"tests.faults.plants.{name}").plant()
-            points.install()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, f"{name} does not fit the product any more"
+    assert exit_code(plant, name) == 0, f"{name} does not fit the product any more"
 
 
 @pytest.mark.timeout(600)

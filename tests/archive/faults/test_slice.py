@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import subprocess
@@ -9,6 +10,7 @@ import sys
 
 import pytest
 
+from tests.apart import exit_code
 from tests.archive.faults import rebuilds
 from tests.archive.faults.plants._table import PLANTS, what
 from tests.archive.faults.work import CAMPAIGN
@@ -53,22 +55,15 @@ def test_every_planted_bug_is_found(backing: Backing, tmp_path: object) -> None:
     assert "all found" in said
 
 
+def plant(name: str) -> None:
+    importlib.import_module(f"tests.archive.faults.plants.{name}").plant()
+
+
 @pytest.mark.parametrize("name", sorted(PLANTS))
 def test_it_can_be_planted(name: str) -> None:
     """In a process of its own: a bug that was planted stays."""
     assert what(name)
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            import importlib
-
-            importlib.import_module(f"tests.archive.faults.plants.{name}").plant()
-            code = 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, f"{name} does not fit the product any more"
+    assert exit_code(plant, name) == 0, f"{name} does not fit the product any more"
 
 
 def test_every_bug_is_looked_for() -> None:
