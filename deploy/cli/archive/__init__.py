@@ -61,7 +61,11 @@ def verify(
     topics: Topics = None,
     *,
     archive_only: Annotated[
-        bool, typer.Option("--archive-only", help="Do not read the log: ranges and digests of the files alone.")
+        bool,
+        typer.Option(
+            "--archive-only",
+            help="Do not read the log: ranges and digests of the files alone. A hundred times as fast.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
