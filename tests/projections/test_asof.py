@@ -215,6 +215,7 @@ def test_no_store_is_needed(shop: Shop, told: Told) -> None:
     def none_there(store: str, settings: Settings) -> NoReturn:
         raise ServiceAway(store, f"{settings.home} has none")
 
+    shop.enrich()  # what other tests have written
     name, now = shops(told)[0], "2100-01-01"
     with Reader(shop.settings, catalog=CATALOG, stores=none_there) as reader:
         for model in ("shop_shelf", "shop_ranking"):
