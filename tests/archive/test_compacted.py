@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import ResourceType
 
 from eventlog.archive.meta import have_topic
 from eventlog.codec import Codec
@@ -27,6 +27,7 @@ from projections.market import PRICES
 from schemas.market import PriceQuoted
 from tests.archive.conftest import Archive
 from tests.backing import until
+from tests.configs import configure
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 SYMBOLS = ("AAA", "BBB", "CCC")
@@ -67,28 +68,13 @@ def publish(archive: Archive, codec: Codec, numbers: range) -> None:
 def compact(archive: Archive) -> None:
     """Have Kafka's own cleaner do it, which leaves the segment that is written to alone."""
     lags = {"min.compaction.lag.ms": "0", "max.compaction.lag.ms": "100"}
-    configure(archive, {"segment.ms": "50"} | lags)
+    place = (archive.settings, ResourceType.TOPIC, archive.topic)
+    configure(*place, {"segment.ms": "50"} | lags)
     # A broker shows a change before its logs have it, and has done with one before it shows the next.
-    configure(archive, {"min.cleanable.dirty.ratio": "0.001"})
+    configure(*place, {"min.cleanable.dirty.ratio": "0.001"})
     with Registry(archive.settings.registry) as registry:  # a segment ends when the next record comes
         publish(archive, Codec(registry, (PriceQuoted,)), range(QUOTES - 1, QUOTES))
     until(lambda: len(archive.log()) < 20, "compacted")
-
-
-def configure(archive: Archive, wanted: dict[str, str]) -> None:
-    """Set these of the topic, until the broker shows them: the controller answers before it has heard of them."""
-    admin = AdminClient({"bootstrap.servers": archive.settings.kafka, "log_level": 0})
-    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()]
-    resource = ConfigResource(ResourceType.TOPIC, archive.topic, incremental_configs=entries)
-    for future in admin.incremental_alter_configs([resource]).values():
-        future.result(30)
-
-    def shown() -> bool:
-        asked = ConfigResource(ResourceType.TOPIC, archive.topic)
-        found = admin.describe_configs([asked])[asked].result(30)
-        return all(found[name].value == value for name, value in wanted.items())
-
-    until(shown, f"{archive.topic} has {wanted}")
 
 
 def at(number: int, symbol: str) -> Any:

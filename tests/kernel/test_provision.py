@@ -6,31 +6,16 @@ import time
 from datetime import timedelta
 
 import pytest
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
+from confluent_kafka.admin import ResourceType
 
 from eventlog.discovery import catalog
 from eventlog.provision import TopicDiffers, config_differences, ensure_topics, shape_differences
 from eventlog.settings import Settings
 from eventlog.topics import Topic
-from tests.backing import until
+from tests.configs import config_of, configure
 
 FOR_EVER = Topic("facts", partitions=2)
 TWO_OF_THREE = {"min.insync.replicas": "2"}
-
-
-def admin_of(settings: Settings) -> AdminClient:
-    return AdminClient({"bootstrap.servers": settings.kafka})
-
-
-def actual(admin: AdminClient, topic: Topic) -> dict[str, str]:
-    resource = ConfigResource(ResourceType.TOPIC, topic.name)
-    return {name: entry.value for name, entry in admin.describe_configs([resource])[resource].result().items()}
 
 
 def test_facts_are_kept_for_ever_by_age_and_by_size() -> None:
@@ -49,8 +34,7 @@ def test_facts_are_kept_for_ever_by_age_and_by_size() -> None:
 def test_a_topic_is_created_as_declared(settings: Settings) -> None:
     topic = Topic(f"declared-{time.time_ns()}", partitions=2, retention=timedelta(days=3))
     ensure_topics(settings, [topic])
-    admin = admin_of(settings)
-    found = actual(admin, topic)
+    found = config_of(settings, ResourceType.TOPIC, topic.name)
     assert found.items() >= topic.config().items()
     assert found["unclean.leader.election.enable"] == "false"
     assert found["retention.ms"] == "259200000"
@@ -69,11 +53,7 @@ def test_a_topic_is_created_as_declared(settings: Settings) -> None:
 def test_a_topic_that_may_lose_facts_is_refused(settings: Settings, name: str, value: str) -> None:
     topic = Topic(f"lossy-{time.time_ns()}", partitions=1)
     ensure_topics(settings, [topic])
-    admin = admin_of(settings)
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=[entry])
-    admin.incremental_alter_configs([resource])[resource].result()
-    until(lambda: actual(admin, topic)[name] == value, f"{name} is {value}")
+    configure(settings, ResourceType.TOPIC, topic.name, {name: value})
     with pytest.raises(TopicDiffers, match=f"{topic.name} has {name}={value}"):
         ensure_topics(settings, [topic])
 

@@ -11,19 +11,14 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import TopicPartition
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient, ResourceType
 
 from eventlog.codec import Codec
 from eventlog.envelope import command_headers
 from eventlog.partition import partition_of
 from eventlog.settings import Settings
 from tests.backing import Backing
+from tests.configs import configure
 from tests.runtime.counting import COUNTING, DECIDER, Count, Counted
 from tests.runtime.harness import Workers, consumed, header, publish, read_all, wait_until
 
@@ -33,26 +28,15 @@ VERIFICATION = "transaction.partition.verification.enable"
 @pytest.fixture
 def unverified(settings: Settings) -> Iterator[None]:
     """A broker that takes records of transactions which their coordinator does not know to be there."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka})
-    brokers = [str(broker) for broker in admin.list_topics(timeout=10).brokers]
+    brokers = AdminClient({"bootstrap.servers": settings.kafka}).list_topics(timeout=10).brokers
 
-    def alter(operation: AlterConfigOpType, value: str | None) -> None:
-        entry = ConfigEntry(VERIFICATION, value, incremental_operation=operation)
+    def verify(value: str) -> None:
         for broker in brokers:
-            resource = ConfigResource(ResourceType.BROKER, broker, incremental_configs=[entry])
-            admin.incremental_alter_configs([resource])[resource].result()
+            configure(settings, ResourceType.BROKER, str(broker), {VERIFICATION: value}, timeout_s=60)
 
-    def verifies(broker: str) -> bool:
-        resource = ConfigResource(ResourceType.BROKER, broker)
-        found = admin.describe_configs([resource])[resource].result()[VERIFICATION].value
-        return bool(found == "true")
-
-    alter(AlterConfigOpType.SET, "false")
-    # The controller has answered; a broker hears of it from the metadata log, some time later.
-    wait_until(lambda: not any(map(verifies, brokers)), 60, "brokers do not verify")
+    verify("false")
     yield
-    alter(AlterConfigOpType.DELETE, None)
-    wait_until(lambda: all(map(verifies, brokers)), 60, "brokers verify again")
+    verify("true")
 
 
 async def leave_behind(settings: Settings, key: str, value: bytes, partition: int) -> None:
